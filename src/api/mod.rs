@@ -1,0 +1,17 @@
+//! Protobuf: the generated types of `topicd.v1`, and their conversion from and to ours.
+//!
+//! What comes in is checked here once, all of it ([`request`]); what is behind has only valid values. What goes out is
+//! made here ([`response`]), also as JSON for the command line ([`json`]).
+
+pub mod json;
+pub mod request;
+pub mod response;
+
+/// The messages and services of `topicd.v1`, generated from `proto/` by `build.rs`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used, rustdoc::all)]
+pub mod pb {
+    tonic::include_proto!("topicd.v1");
+}
+
+/// The descriptors of `topicd.v1` and all that it imports, with their comments, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,72 @@
+//! Answers → responses.
+
+use super::pb;
+use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
+use crate::config::Limits;
+use crate::decision::{AbstainReason, Decision};
+use crate::service::{Answer, LiveVersion};
+
+/// The response that holds an answer.
+pub fn classify_response(answer: Answer) -> pb::ClassifyResponse {
+    let Answer { version, classification, document_id, truncated } = answer;
+    let names = version.classifier.topics();
+    let topics = classification.topics.iter().map(|score| pb::TopicScore {
+        topic: names[score.topic].as_str().to_owned(),
+        probability: score.probability,
+        raw_score: score.raw_score,
+        assigned: score.assigned,
+    });
+    pb::ClassifyResponse {
+        model_version: version.name.to_string(),
+        topics: topics.collect(),
+        decision: Some(decision(classification.decision)),
+        document_stats: Some(pb::DocumentStats {
+            bytes: classification.stats.n_bytes as u64,
+            tokens: classification.stats.n_tokens as u64,
+            known_tokens: classification.stats.n_known_tokens as u64,
+            truncated,
+        }),
+        document_id,
+    }
+}
+
+fn decision(decision: Decision) -> pb::Decision {
+    let (outcome, abstain_reason) = match decision {
+        Decision::Assigned => (Outcome::Assigned, PbAbstainReason::Unspecified),
+        Decision::Abstained(reason) => {
+            let reason = match reason {
+                AbstainReason::LowProbability => PbAbstainReason::LowProbability,
+                AbstainReason::FewKnownTokens => PbAbstainReason::FewKnownTokens,
+                AbstainReason::NoTokens => PbAbstainReason::NoTokens,
+            };
+            (Outcome::Abstained, reason)
+        }
+    };
+    pb::Decision { outcome: outcome.into(), abstain_reason: abstain_reason.into() }
+}
+
+/// The response that tells what the server is.
+pub fn server_info<'a>(limits: &Limits, versions: impl Iterator<Item = &'a LiveVersion>) -> pb::GetServerInfoResponse {
+    pb::GetServerInfoResponse {
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        limits: Some(pb::Limits {
+            max_message_bytes: limits.max_message_bytes.get().into(),
+            max_document_bytes: limits.max_document_bytes.get().into(),
+            max_batch_documents: limits.max_batch_documents.get(),
+            max_documents_in_flight: limits.max_documents_in_flight.get(),
+        }),
+        models: versions.map(served_model).collect(),
+    }
+}
+
+fn served_model(version: &LiveVersion) -> pb::ServedModel {
+    let classifier = &version.classifier;
+    pb::ServedModel {
+        model_version: version.name.to_string(),
+        topics: classifier.topics().iter().map(ToString::to_string).collect(),
+        n_terms: classifier.n_terms() as u64,
+        n_training_documents: classifier.provenance().n_documents as u64,
+        checksum: format!("{:016x}", version.checksum),
+        trained_by: classifier.provenance().software_version.clone(),
+    }
+}

@@ -1,0 +1,101 @@
+//! Bytes → classifier. What gets past this file can be answered with.
+
+use bytes::Bytes;
+use zerocopy::FromBytes;
+
+use super::layout::{ALIGNMENT, FORMAT_VERSION, Header, MAGIC, Metadata, SectionEntry, SectionKind, checksum};
+use super::{Artifact, ArtifactError};
+use crate::classifier::Classifier;
+use crate::document::Topic;
+use crate::features::vocabulary::VocabularyParts;
+use crate::features::{Vectorizer, Vocabulary};
+use crate::linear::QuantizedWeights;
+use crate::packed::Packed;
+
+/// Reads a model file's bytes; what is large stays where it is and is shared.
+///
+/// # Errors
+/// [`ArtifactError`], whatever the bytes are.
+pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
+    let header = check_header(&file)?;
+    let sections = sections(&file, header)?;
+    let section = |kind: SectionKind| sections[kind as usize - 1].clone();
+    let metadata: Metadata = serde_json::from_slice(&section(SectionKind::Metadata))
+        .map_err(|error| ArtifactError::Metadata(error.to_string()))?;
+    let topics = metadata.topics.iter().map(|topic| Topic::new(topic)).collect::<Result<Vec<_>, _>>();
+    let topics = topics.map_err(|error| ArtifactError::Metadata(error.to_string()))?;
+    let vocabulary = Vocabulary::from_parts(VocabularyParts {
+        seed: metadata.hash_seed,
+        n_unigrams: metadata.n_unigrams,
+        n_terms: metadata.n_terms,
+        buckets: section(SectionKind::VocabularyTable),
+        term_data: section(SectionKind::Terms),
+        term_blocks: section(SectionKind::TermBlocks),
+    })?;
+    let vectorizer = Packed::new(section(SectionKind::TermWeights))
+        .and_then(|weights| Vectorizer::new(vocabulary, weights))
+        .ok_or(ArtifactError::Malformed("its TF-IDF weights don't fit its terms"))?;
+    let weights = (|| {
+        let weights = Packed::new(section(SectionKind::TopicWeights))?;
+        let scales = Packed::new(section(SectionKind::TopicWeightScales))?;
+        QuantizedWeights::new(weights, scales, Packed::new(section(SectionKind::Biases))?)
+    })()
+    .ok_or(ArtifactError::Malformed("its linear weights don't fit each other"))?;
+    let classifier = Classifier::new(
+        topics,
+        metadata.label_kind,
+        vectorizer,
+        weights,
+        metadata.calibrator,
+        metadata.decision_rule,
+        metadata.provenance,
+    )
+    .ok_or(ArtifactError::Malformed("its parts don't fit each other"))?;
+    Ok(Artifact { classifier, checksum: header.checksum.get() })
+}
+
+fn check_header(file: &[u8]) -> Result<Header, ArtifactError> {
+    if !file.starts_with(&MAGIC) {
+        return Err(ArtifactError::Magic);
+    }
+    let actual = file.len() as u64;
+    let Ok((header, _)) = Header::read_from_prefix(file) else {
+        return Err(ArtifactError::Length { expected: size_of::<Header>() as u64, actual });
+    };
+    if header.version.get() != FORMAT_VERSION {
+        return Err(ArtifactError::Version { found: header.version.get() });
+    }
+    if header.n_bytes.get() != actual {
+        return Err(ArtifactError::Length { expected: header.n_bytes.get(), actual });
+    }
+    if header.checksum.get() != checksum(file) {
+        return Err(ArtifactError::Checksum);
+    }
+    Ok(header)
+}
+
+/// The sections, in the order of their kinds; each must be exactly where writing puts it.
+fn sections(file: &Bytes, header: Header) -> Result<Vec<Bytes>, ArtifactError> {
+    let malformed = ArtifactError::Malformed;
+    if header.n_sections.get() as usize != SectionKind::ALL.len() {
+        return Err(malformed("it has another number of sections"));
+    }
+    let table = file.get(size_of::<Header>()..).unwrap_or_default();
+    let (entries, _) = <[SectionEntry]>::ref_from_prefix_with_elems(table, SectionKind::ALL.len())
+        .map_err(|_| malformed("its section table is cut off"))?;
+    let mut end = size_of::<Header>() + size_of_val(entries);
+    let mut sections = Vec::with_capacity(entries.len());
+    for (kind, entry) in SectionKind::ALL.into_iter().zip(entries) {
+        let start = end.next_multiple_of(ALIGNMENT);
+        let in_place = entry.kind.get() == kind as u32 && entry.zero == 0 && entry.offset.get() == start as u64;
+        let padding_is_zero = file.get(end..start).is_some_and(|padding| padding.iter().all(|&byte| byte == 0));
+        let length =
+            usize::try_from(entry.length.get()).ok().filter(|&length| length <= file.len() - start.min(file.len()));
+        match length {
+            Some(length) if in_place && padding_is_zero => end = start + length,
+            _ => return Err(malformed("a section isn't where it belongs")),
+        }
+        sections.push(file.slice(start..end));
+    }
+    (end == file.len()).then_some(sections).ok_or(malformed("something follows the last section"))
+}

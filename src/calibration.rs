@@ -1,0 +1,304 @@
+//! Raw scores → probabilities, fitted by linfa-logistic on out-of-fold scores.
+//!
+//! One topic a document: the scores are divided by the temperature that fits best (Guo, Pleiss, Sun & Weinberger, *On
+//! Calibration of Modern Neural Networks*, ICML 2017), and a multinomial logistic regression on them, started from the
+//! identity ("matrix scaling"), is taken where it has the smaller log loss on documents it wasn't fitted on. Several
+//! topics a document: one logistic curve a topic (Platt 1999), drawn towards the curve of all topics together where a
+//! topic has few documents.
+
+use linfa::dataset::Dataset;
+use linfa::traits::Fit;
+use linfa_logistic::{LogisticRegression, MultiLogisticRegression};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::targets::Targets;
+
+/// L2 strength of matrix scaling, per document. Measured on five corpora from 5,485 documents of 8 topics to 52,003 of 10:
+/// a tenth of it overfits where topics are many, ten times as much costs log loss everywhere.
+const STRENGTH_PER_DOCUMENT: f64 = 0.001;
+/// Iterations of matrix scaling. Measured on the same corpora: fewer cost log loss, more gain nothing out of sample, and
+/// without a bound it can take minutes.
+const MAX_ITERATIONS: u64 = 20;
+/// The order of the raw scores is kept where that is right for this share of documents more; it costs log loss.
+const MIN_ORDER_GAIN: f64 = 0.001;
+/// Fewer documents than this, or than this many a topic, can't tell matrix scaling from chance.
+const MIN_DOCUMENTS: usize = 100;
+const MIN_DOCUMENTS_PER_TOPIC: usize = 5;
+/// Documents of a topic at which its own curve and the curve of all topics count the same.
+const SHRINKAGE: f64 = 10.0;
+
+/// Turns a document's raw scores into probabilities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Calibrator {
+    /// Softmax of the scores over a temperature; the probabilities sum to 1.
+    Temperature {
+        /// What the scores are divided by; above 0.
+        temperature: f64,
+    },
+    /// Softmax of linear combinations of the scores; the probabilities sum to 1.
+    Matrix {
+        /// What the scores are divided by; above 0.
+        temperature: f64,
+        /// For each topic: the weight of each topic's score, then the bias.
+        rows: Vec<Vec<f64>>,
+        /// Whether topics keep the order of their raw scores: the largest probability goes to the largest score and
+        /// so on. So where that order was right more often out of fold.
+        keep_order: bool,
+    },
+    /// A logistic curve a topic; topics are independent.
+    Sigmoid {
+        /// For each topic, slope and bias; slopes are above 0.
+        curves: Vec<(f64, f64)>,
+    },
+}
+
+impl Calibrator {
+    /// The probability of each topic, given the raw score of each.
+    pub fn probabilities(&self, scores: &[f64], probabilities: &mut Vec<f64>) {
+        probabilities.clear();
+        match self {
+            Self::Temperature { temperature } => {
+                probabilities.extend(scores.iter().map(|score| score / temperature));
+                softmax(probabilities);
+            }
+            Self::Matrix { temperature, rows, keep_order } => {
+                probabilities.extend(rows.iter().map(|row| match row.split_last() {
+                    Some((bias, weights)) => {
+                        let sum = weights.iter().zip(scores).fold(0.0, |sum, (weight, score)| sum + weight * score);
+                        bias + sum / temperature
+                    }
+                    None => 0.0,
+                }));
+                softmax(probabilities);
+                if *keep_order {
+                    order_like(scores, probabilities);
+                }
+            }
+            Self::Sigmoid { curves } => probabilities
+                .extend(curves.iter().zip(scores).map(|((slope, bias), score)| sigmoid(slope * score + bias))),
+        }
+    }
+
+    /// The probabilities for each row of scores.
+    pub fn probabilities_of_rows(&self, scores: &Array2<f64>) -> Array2<f64> {
+        let mut probabilities = Array2::zeros(scores.dim());
+        let mut row_probabilities = Vec::new();
+        for (scores, mut target) in scores.rows().into_iter().zip(probabilities.rows_mut()) {
+            self.probabilities(&scores.to_vec(), &mut row_probabilities);
+            target.assign(&ArrayView1::from(&row_probabilities));
+        }
+        probabilities
+    }
+
+    /// Whether it takes the scores of `n_topics` topics and all its numbers are usable.
+    pub(crate) fn is_valid(&self, n_topics: usize) -> bool {
+        let temperature_is_valid = |temperature: f64| temperature.is_finite() && temperature > 0.0;
+        match self {
+            Self::Temperature { temperature } => temperature_is_valid(*temperature),
+            Self::Matrix { temperature, rows, .. } => {
+                temperature_is_valid(*temperature)
+                    && rows.len() == n_topics
+                    && rows.iter().all(|row| row.len() == n_topics + 1 && row.iter().all(|weight| weight.is_finite()))
+            }
+            Self::Sigmoid { curves } => {
+                curves.len() == n_topics
+                    && curves.iter().all(|(slope, bias)| slope.is_finite() && *slope > 0.0 && bias.is_finite())
+            }
+        }
+    }
+
+    /// Fits on the out-of-fold scores (documents × topics) of documents with one topic each; of a document with
+    /// several, the first counts. Also returns the probabilities of all documents by calibrators of the same kind, each
+    /// fitted on the other half of the documents: what can be measured.
+    pub fn fit_single_label(scores: &Array2<f64>, targets: &Targets) -> (Self, Array2<f64>) {
+        let labels = first_topics(targets);
+        let all: Vec<usize> = (0..labels.len()).collect();
+        let halves: [Vec<usize>; 2] = [0, 1].map(|half| all.iter().copied().filter(|d| d % 2 == half).collect());
+        let temperatures = [&halves[1], &halves[0]]
+            .map(|fit| Self::Temperature { temperature: fit_temperature(scores, &labels, fit) });
+        let by_temperature = CrossFit::judge(temperatures, scores, &labels, &halves);
+        let enough = labels.len() >= MIN_DOCUMENTS.max(MIN_DOCUMENTS_PER_TOPIC * scores.ncols());
+        let by_matrix = if enough { Self::fit_matrices(scores, &labels, &all, &halves) } else { None };
+        if let Some((calibrator, cross_fit)) = by_matrix.filter(|(_, cross_fit)| cross_fit.loss < by_temperature.loss) {
+            let min_gain = (MIN_ORDER_GAIN * labels.len() as f64).ceil() as usize;
+            if by_temperature.n_right < cross_fit.n_right + min_gain {
+                return (calibrator, cross_fit.probabilities);
+            }
+            let calibrators = cross_fit.calibrators.map(Self::keeping_order);
+            let cross_fit = CrossFit::judge(calibrators, scores, &labels, &halves);
+            return (calibrator.keeping_order(), cross_fit.probabilities);
+        }
+        (Self::Temperature { temperature: fit_temperature(scores, &labels, &all) }, by_temperature.probabilities)
+    }
+
+    /// Matrix scaling on all documents, and on each half.
+    fn fit_matrices(
+        scores: &Array2<f64>,
+        labels: &[usize],
+        all: &[usize],
+        halves: &[Vec<usize>; 2],
+    ) -> Option<(Self, CrossFit)> {
+        let fits: Vec<Option<Self>> =
+            [all, &halves[1], &halves[0]].par_iter().map(|documents| fit_matrix(scores, labels, documents)).collect();
+        let [whole, first, second] = <[Option<Self>; 3]>::try_from(fits).ok()?;
+        Some((whole?, CrossFit::judge([first?, second?], scores, labels, halves)))
+    }
+
+    /// The same calibrator, dealing its probabilities out in the order of the raw scores.
+    fn keeping_order(mut self) -> Self {
+        if let Self::Matrix { keep_order, .. } = &mut self {
+            *keep_order = true;
+        }
+        self
+    }
+
+    /// Fits on the out-of-fold scores (documents × topics) of documents with any number of topics.
+    pub fn fit_multi_label(scores: &Array2<f64>, targets: &Targets) -> Self {
+        let positives = |topic: usize| (0..scores.nrows()).map(move |document| targets.has(document, topic));
+        let all_scores: Vec<f64> = scores.columns().into_iter().flatten().copied().collect();
+        let all_positives: Vec<bool> = (0..scores.ncols()).flat_map(positives).collect();
+        let (pooled_slope, pooled_bias) = fit_curve(&all_scores, &all_positives).unwrap_or((1.0, 0.0));
+        let curve = |(topic, n_documents): (usize, usize)| {
+            let own = fit_curve(&scores.column(topic).to_vec(), &positives(topic).collect::<Vec<_>>());
+            let (slope, bias) = own.unwrap_or((pooled_slope, pooled_bias));
+            let trust = n_documents as f64 / (n_documents as f64 + SHRINKAGE);
+            (trust * slope + (1.0 - trust) * pooled_slope, trust * bias + (1.0 - trust) * pooled_bias)
+        };
+        Self::Sigmoid { curves: targets.documents_per_topic().into_par_iter().enumerate().map(curve).collect() }
+    }
+}
+
+/// Each document's first topic.
+fn first_topics(targets: &Targets) -> Vec<usize> {
+    (0..targets.n_documents()).map(|document| targets.of(document).first().map_or(0, |&topic| topic as usize)).collect()
+}
+
+/// Two calibrators, each fitted on one half of the documents, and what they say about the other half.
+struct CrossFit {
+    calibrators: [Calibrator; 2],
+    probabilities: Array2<f64>,
+    /// Summed log loss.
+    loss: f64,
+    /// Documents whose topic is the most probable one.
+    n_right: usize,
+}
+
+impl CrossFit {
+    /// The first calibrator is for the documents of the first half, which it wasn't fitted on.
+    fn judge(calibrators: [Calibrator; 2], scores: &Array2<f64>, labels: &[usize], halves: &[Vec<usize>; 2]) -> Self {
+        let (mut probabilities, mut row) = (Array2::zeros(scores.dim()), Vec::new());
+        let (mut loss, mut n_right) = (0.0, 0);
+        for (calibrator, half) in calibrators.iter().zip(halves) {
+            for &document in half {
+                calibrator.probabilities(&scores.row(document).to_vec(), &mut row);
+                let p = row[labels[document]];
+                loss -= p.max(f64::MIN_POSITIVE).ln();
+                n_right += usize::from(row.iter().enumerate().all(|(topic, &q)| topic == labels[document] || q < p));
+                probabilities.row_mut(document).assign(&ArrayView1::from(&row));
+            }
+        }
+        Self { calibrators, probabilities, loss, n_right }
+    }
+}
+
+/// The temperature with the smallest log loss on some documents, by golden-section search over its logarithm.
+fn fit_temperature(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) -> f64 {
+    let loss = |log_temperature: f64| {
+        let temperature = log_temperature.exp();
+        documents
+            .par_chunks(1024)
+            .map(|chunk| {
+                let loss = |&document: &usize| {
+                    let row = scores.row(document);
+                    let largest = row.fold(f64::NEG_INFINITY, |largest, &score| largest.max(score));
+                    let sum: f64 = row.iter().map(|score| ((score - largest) / temperature).exp()).sum();
+                    sum.ln() - (row[labels[document]] - largest) / temperature
+                };
+                chunk.iter().map(loss).sum::<f64>()
+            })
+            .collect::<Vec<f64>>() // summed in order, so that threads don't change the bits
+            .iter()
+            .sum::<f64>()
+    };
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (0.01f64.ln(), 10f64.ln());
+    let (mut left, mut right) = (high - ratio * (high - low), low + ratio * (high - low));
+    let (mut left_loss, mut right_loss) = (loss(left), loss(right));
+    while high - low > 1e-3 {
+        if left_loss <= right_loss {
+            (high, right, right_loss) = (right, left, left_loss);
+            left = high - ratio * (high - low);
+            left_loss = loss(left);
+        } else {
+            (low, left, left_loss) = (left, right, right_loss);
+            right = low + ratio * (high - low);
+            right_loss = loss(right);
+        }
+    }
+    (0.5 * (low + high)).exp()
+}
+
+/// Matrix scaling on some documents; `None` where linfa-logistic refuses or leaves numbers that can't be used.
+fn fit_matrix(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) -> Option<Calibrator> {
+    let n_topics = scores.ncols();
+    let temperature = fit_temperature(scores, labels, documents);
+    let records = scores.select(Axis(0), documents) / temperature;
+    let targets: Array1<usize> = documents.iter().map(|&document| labels[document]).collect();
+    let mut classes = targets.to_vec();
+    classes.sort_unstable();
+    classes.dedup();
+    let mut identity = Array2::zeros((n_topics + 1, classes.len()));
+    classes.iter().enumerate().for_each(|(column, &class)| identity[(class, column)] = 1.0);
+    let fitted = MultiLogisticRegression::default()
+        .alpha(STRENGTH_PER_DOCUMENT * documents.len() as f64)
+        .max_iterations(MAX_ITERATIONS)
+        .initial_params(identity)
+        .fit(&Dataset::new(records, targets))
+        .ok()?;
+    // A topic that none of the documents has isn't among the classes: its score stays as it is.
+    let mut rows: Vec<Vec<f64>> =
+        (0..n_topics).map(|topic| (0..=n_topics).map(|score| f64::from(score == topic)).collect()).collect();
+    for (column, &class) in fitted.classes().iter().enumerate() {
+        let weights = fitted.params().column(column).to_vec();
+        rows[class] = [weights, vec![fitted.intercept()[column]]].concat();
+    }
+    let calibrator = Calibrator::Matrix { temperature, rows, keep_order: false };
+    calibrator.is_valid(n_topics).then_some(calibrator)
+}
+
+/// Slope and bias of the logistic curve from scores to being positive; `None` where there is no rising one.
+fn fit_curve(scores: &[f64], positives: &[bool]) -> Option<(f64, f64)> {
+    let records = Array2::from_shape_vec((scores.len(), 1), scores.to_vec()).ok()?;
+    let dataset = Dataset::new(records, Array1::from(positives.to_vec()));
+    let fitted = LogisticRegression::default().alpha(1e-3).fit(&dataset).ok()?;
+    // linfa-logistic models the class that it found more often.
+    let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
+    let (slope, bias) = (sign * fitted.params()[0], sign * fitted.intercept());
+    (slope.is_finite() && bias.is_finite() && slope > 0.0).then_some((slope, bias))
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn softmax(values: &mut [f64]) {
+    let largest = values.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(value));
+    let mut sum = 0.0;
+    for value in values.iter_mut() {
+        *value = (*value - largest).exp();
+        sum += *value;
+    }
+    values.iter_mut().for_each(|value| *value /= sum);
+}
+
+/// Deals the probabilities out again so that they have the order of the scores; ties go to the lower topic number.
+fn order_like(scores: &[f64], probabilities: &mut [f64]) {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let mut falling = probabilities.to_vec();
+    falling.sort_by(|a, b| b.total_cmp(a));
+    order.into_iter().zip(falling).for_each(|(topic, probability)| probabilities[topic] = probability);
+}

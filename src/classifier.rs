@@ -1,0 +1,218 @@
+//! A trained classifier: everything between a document and its answer, immutable and shared by all threads.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::calibration::Calibrator;
+use crate::dataset::LabelKind;
+use crate::decision::{AbstainReason, Decision, DecisionRule, Probability};
+use crate::document::{Document, LabeledDocument, Topic};
+use crate::evaluation::{Evaluation, Predictions};
+use crate::features::vectorizer::RowScratch;
+use crate::features::{DocumentStats, Vectorizer};
+use crate::linear::{QuantizedWeights, ScoreScratch};
+use crate::targets::Targets;
+use crate::training_config::TrainingConfig;
+
+/// What to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ClassifyOptions {
+    /// At most this many topics; `None`: all.
+    pub top_k: Option<NonZeroUsize>,
+    /// Topics less probable than this are left out, except the most probable one.
+    pub min_probability: Probability,
+    /// When no topic is at least this probable, none is assigned.
+    pub abstain_below: Probability,
+}
+
+/// One topic's claim to a document.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TopicScore {
+    /// The topic's place in [`Classifier::topics`].
+    pub topic: usize,
+    /// The calibrated probability, from 0 to 1.
+    pub probability: f64,
+    /// The linear model's score before calibration.
+    pub raw_score: f64,
+    /// Whether the decision gives the document this topic.
+    pub assigned: bool,
+}
+
+/// The answer to one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classification {
+    /// By falling probability, then by topic; never empty.
+    pub topics: Vec<TopicScore>,
+    /// Whether topics were assigned.
+    pub decision: Decision,
+    /// What was seen of the document.
+    pub stats: DocumentStats,
+}
+
+/// Where a classifier comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of topicd that trained it.
+    pub software_version: String,
+    /// The documents that it was trained on.
+    pub n_documents: usize,
+    /// XXH3-128 over the training documents' content hashes and topics, as hexadecimal digits.
+    pub dataset_hash: String,
+    /// What training was told.
+    pub config: TrainingConfig,
+    /// The C that was used.
+    pub c: f32,
+    /// How good the training documents' out-of-fold predictions were.
+    pub evaluation: Evaluation,
+}
+
+/// Vectorizer, linear model, calibration, decision rule and topics, checked to fit each other.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    pub(crate) topics: Vec<Topic>,
+    pub(crate) label_kind: LabelKind,
+    pub(crate) vectorizer: Vectorizer,
+    pub(crate) weights: QuantizedWeights,
+    pub(crate) calibrator: Calibrator,
+    pub(crate) decision_rule: DecisionRule,
+    pub(crate) provenance: Provenance,
+}
+
+/// Buffers that classifying needs, to be used again for the next document; one a thread.
+#[derive(Debug, Default)]
+pub struct ClassifyScratch {
+    row: RowScratch,
+    score: ScoreScratch,
+    scores: Vec<f64>,
+    probabilities: Vec<f64>,
+}
+
+impl Classifier {
+    /// Puts the parts together; `None` when they don't fit each other.
+    pub(crate) fn new(
+        topics: Vec<Topic>,
+        label_kind: LabelKind,
+        vectorizer: Vectorizer,
+        weights: QuantizedWeights,
+        calibrator: Calibrator,
+        decision_rule: DecisionRule,
+        provenance: Provenance,
+    ) -> Option<Self> {
+        let fits = topics.len() >= 2
+            && topics.is_sorted_by(|a, b| a < b)
+            && weights.n_topics() == topics.len()
+            && weights.n_features() == vectorizer.vocabulary().len()
+            && calibrator.is_valid(topics.len())
+            && decision_rule.is_valid(topics.len());
+        fits.then_some(Self { topics, label_kind, vectorizer, weights, calibrator, decision_rule, provenance })
+    }
+
+    /// The topics, sorted.
+    pub fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    /// Whether documents have one topic or any number.
+    pub fn label_kind(&self) -> LabelKind {
+        self.label_kind
+    }
+
+    /// The number of terms that it has weights for.
+    pub fn n_terms(&self) -> usize {
+        self.vectorizer.vocabulary().len()
+    }
+
+    /// Where it comes from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Classifies one document. The same document gets the same answer, to the bit, whatever was classified before.
+    pub fn classify(
+        &self,
+        document: &Document,
+        options: &ClassifyOptions,
+        scratch: &mut ClassifyScratch,
+    ) -> Classification {
+        let stats = self.vectorizer.vectorize(document, &mut scratch.row);
+        self.weights.score(scratch.row.row(), &mut scratch.score, &mut scratch.scores);
+        self.calibrator.probabilities(&scratch.scores, &mut scratch.probabilities);
+        let mut topics: Vec<TopicScore> = scratch
+            .scores
+            .iter()
+            .zip(&scratch.probabilities)
+            .enumerate()
+            .map(|(topic, (&raw_score, &probability))| TopicScore { topic, probability, raw_score, assigned: false })
+            .collect();
+        topics.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.topic.cmp(&b.topic)));
+        let decision = decide(&topics, stats, options);
+        if decision == Decision::Assigned {
+            for (place, score) in topics.iter_mut().enumerate() {
+                score.assigned = self.decision_rule.assigns(score.topic, score.raw_score, place == 0);
+            }
+        }
+        let n_wanted = options.top_k.map_or(topics.len(), NonZeroUsize::get);
+        let n_probable = topics.partition_point(|score| score.probability >= options.min_probability.get());
+        topics.truncate(n_wanted.min(n_probable).max(1));
+        Classification { topics, decision, stats }
+    }
+}
+
+/// Measuring.
+impl Classifier {
+    /// How good the classifier's answers to labelled documents are. Topics that it doesn't know count as never right.
+    /// Documents without a topic are left out where each document has one.
+    pub fn evaluate(&self, examples: &[LabeledDocument]) -> Evaluation {
+        let single_label = self.label_kind == LabelKind::SingleLabel;
+        let examples: Vec<&LabeledDocument> =
+            examples.iter().filter(|example| !(single_label && example.topics().is_empty())).collect();
+        let known = self.topics.iter().chain(examples.iter().flat_map(|example| example.topics()));
+        let topics: Vec<Topic> = known.collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let number = |topic: &Topic| topics.binary_search(topic).ok();
+        let own_numbers: Vec<usize> = self.topics.iter().filter_map(number).collect();
+        let classified: Vec<Classification> = examples
+            .par_iter()
+            .map_init(ClassifyScratch::default, |scratch, example| {
+                self.classify(&example.document, &ClassifyOptions::default(), scratch)
+            })
+            .collect();
+        let mut probabilities = Array2::zeros((examples.len(), topics.len()));
+        let mut assigned = Vec::with_capacity(examples.len());
+        for (document, classification) in classified.iter().enumerate() {
+            for score in &classification.topics {
+                probabilities[(document, own_numbers[score.topic])] = score.probability;
+            }
+            // What would be assigned if there were no abstaining: metrics compare classifiers, not how shy they are.
+            let assigns = |&(place, score): &(usize, &TopicScore)| {
+                self.decision_rule.assigns(score.topic, score.raw_score, place == 0)
+            };
+            let scores = classification.topics.iter().enumerate().filter(assigns);
+            let mut numbers: Vec<u32> = scores.map(|(_, score)| own_numbers[score.topic] as u32).collect();
+            numbers.sort_unstable();
+            assigned.push(numbers);
+        }
+        let labels = examples.iter().map(|example| {
+            example.topics().iter().filter_map(number).map(|number| number as u32).collect::<Vec<u32>>()
+        });
+        let labels = Targets::new(topics.len(), labels);
+        let predictions = Predictions { probabilities, assigned: Targets::new(topics.len(), &assigned) };
+        Evaluation::of(&predictions, &labels, &topics, single_label)
+    }
+}
+
+/// Whether the scores are anything to go by.
+fn decide(topics: &[TopicScore], stats: DocumentStats, options: &ClassifyOptions) -> Decision {
+    if stats.n_tokens == 0 {
+        Decision::Abstained(AbstainReason::NoTokens)
+    } else if stats.n_known_tokens == 0 {
+        Decision::Abstained(AbstainReason::FewKnownTokens)
+    } else if topics.first().is_none_or(|score| score.probability < options.abstain_below.get()) {
+        Decision::Abstained(AbstainReason::LowProbability)
+    } else {
+        Decision::Assigned
+    }
+}

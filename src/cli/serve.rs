@@ -1,0 +1,102 @@
+//! `topicd serve`: the gRPC server, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CommandResult;
+use crate::artifact;
+use crate::config::{Limits, LogFormat, ServeConfig};
+use crate::service::{ClassifyService, LiveClassifiers};
+use crate::{server, telemetry};
+
+/// What `topicd serve` is told; each also by the environment variable that is named.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; port 0 is any free one, which the log names.
+    #[arg(long, env = "TOPICD_LISTEN", default_value_t = ServeConfig::default().listen)]
+    listen: SocketAddr,
+
+    /// The directory for what the server keeps; created when missing, and used by one server at a time.
+    #[arg(long, env = "TOPICD_DATA_DIR", default_value = "./topicd-data", value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// The model file of classifiers/default. Left out: the bundled news model.
+    #[arg(long, env = "TOPICD_MODEL", value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// How log lines look, on standard error. RUST_LOG chooses what is logged.
+    #[arg(long, env = "TOPICD_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+
+    /// The largest request message, in bytes.
+    #[arg(long, env = "TOPICD_MAX_MESSAGE_BYTES", default_value_t = Limits::default().max_message_bytes)]
+    max_message_bytes: NonZeroU32,
+
+    /// The largest document, in bytes of title and text.
+    #[arg(long, env = "TOPICD_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().max_document_bytes)]
+    max_document_bytes: NonZeroU32,
+
+    /// The most documents of one BatchClassify call; at most 256.
+    #[arg(long, env = "TOPICD_MAX_BATCH_DOCUMENTS", default_value_t = Limits::default().max_batch_documents)]
+    max_batch_documents: NonZeroU32,
+
+    /// The most documents that are worked on or wait at a time, over all calls.
+    #[arg(long, env = "TOPICD_MAX_DOCUMENTS_IN_FLIGHT", default_value_t = Limits::default().max_documents_in_flight)]
+    max_documents_in_flight: NonZeroU32,
+
+    /// How many seconds calls in flight may go on after SIGTERM.
+    #[arg(long, env = "TOPICD_DRAIN_SECONDS", default_value_t = ServeConfig::default().drain_timeout.as_secs())]
+    drain_seconds: u64,
+}
+
+impl From<Args> for ServeConfig {
+    fn from(args: Args) -> Self {
+        Self {
+            listen: args.listen,
+            data_dir: args.data_dir,
+            model: args.model,
+            log_format: args.log_format,
+            limits: Limits {
+                max_message_bytes: args.max_message_bytes,
+                max_document_bytes: args.max_document_bytes,
+                max_batch_documents: args.max_batch_documents,
+                max_documents_in_flight: args.max_documents_in_flight,
+            },
+            drain_timeout: Duration::from_secs(args.drain_seconds),
+        }
+    }
+}
+
+/// Serves until SIGTERM or an interrupt.
+///
+/// # Errors
+/// The model can't be loaded, the address or data directory not be had, or serving fails.
+pub fn run(args: Args) -> CommandResult {
+    let config = ServeConfig::from(args);
+    telemetry::init(config.log_format)?;
+    config.limits.check()?;
+    let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
+    let classify = ClassifyService::start(LiveClassifiers::new(model), config.limits.max_documents_in_flight)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        server::run(listener, &config, Arc::new(classify), shutdown).await?;
+        Ok(())
+    })
+}

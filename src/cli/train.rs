@@ -1,0 +1,167 @@
+//! `topicd train`: labelled documents in, a measured model file out.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::inputs::ReadingArgs;
+use super::{CommandResult, evaluation_table};
+use crate::artifact;
+use crate::classifier::Classifier;
+use crate::dataset::{Dataset, Intake};
+use crate::evaluation::Evaluation;
+use crate::linear::Balance;
+use crate::training::{Progress, Stage, train};
+use crate::training_config::TrainingConfig;
+
+/// What `topicd train` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files of labelled documents.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    data: Vec<PathBuf>,
+
+    /// Where the model goes; a file that is there is replaced.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    #[command(flatten)]
+    reading: ReadingArgs,
+
+    /// The learner's C, from 0.0001 to 10000: small is smooth, large follows each document. Left out: chosen by
+    /// cross-validation.
+    #[arg(long, value_name = "NUMBER")]
+    c: Option<f32>,
+
+    /// How topics with few documents are made up for.
+    #[arg(long, value_enum, default_value_t)]
+    balance: BalanceArg,
+
+    /// Keep at most this many terms, those that tell topics apart best (by chi²). Left out: all.
+    #[arg(long, value_name = "NUMBER")]
+    max_features: Option<usize>,
+
+    /// Shuffles folds and documents; the same seed and documents give the same bytes.
+    #[arg(long, default_value_t)]
+    seed: u64,
+
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// [`Balance`], as the command line spells it.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum BalanceArg {
+    /// Every document counts the same.
+    None,
+    /// Documents of rare topics count more, by the square root of how rare they are.
+    #[default]
+    SquareRoot,
+    /// Each topic counts as much as all the others: for use where the mix of topics is another than in the data.
+    Full,
+}
+
+impl From<BalanceArg> for Balance {
+    fn from(balance: BalanceArg) -> Self {
+        match balance {
+            BalanceArg::None => Self::None,
+            BalanceArg::SquareRoot => Self::SquareRoot,
+            BalanceArg::Full => Self::Full,
+        }
+    }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    model: &'a PathBuf,
+    model_bytes: u64,
+    n_terms: usize,
+    c: f32,
+    seconds: f64,
+    n_skipped_rows: usize,
+    intake: Intake,
+    dataset_hash: &'a str,
+    evaluation: &'a Evaluation,
+}
+
+/// Trains.
+///
+/// # Errors
+/// Files that can't be read or written, and documents that can't be trained on.
+pub fn run(args: &Args) -> CommandResult {
+    let start = Instant::now();
+    let config =
+        TrainingConfig { c: args.c, balance: args.balance.into(), max_features: args.max_features, seed: args.seed };
+    config.check()?;
+    let outcome = args.reading.read_all(&args.data)?;
+    let dataset = Dataset::new(outcome.examples)?;
+    let bar = StageBar::new();
+    let classifier = train(&dataset, &config, &bar)?;
+    bar.0.finish_and_clear();
+    artifact::save(&classifier, &args.out)?;
+    let provenance = classifier.provenance();
+    let report = Report {
+        model: &args.out,
+        model_bytes: std::fs::metadata(&args.out)?.len(),
+        n_terms: classifier.n_terms(),
+        c: provenance.c,
+        seconds: start.elapsed().as_secs_f64(),
+        n_skipped_rows: outcome.n_skipped,
+        intake: dataset.intake(),
+        dataset_hash: &provenance.dataset_hash,
+        evaluation: &provenance.evaluation,
+    };
+    let out = &mut io::stdout().lock();
+    if args.json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { print(out, &report, &classifier) }
+}
+
+fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> CommandResult {
+    let Report { model, model_bytes, n_terms, c, seconds, intake, evaluation, .. } = report;
+    writeln!(out, "Out-of-fold evaluation: each document as predicted by a model that never saw it.\n")?;
+    evaluation_table::write(out, evaluation, classifier.label_kind())?;
+    writeln!(out)?;
+    let Intake { n_duplicates, n_relabelled, n_without_topic, .. } = intake;
+    for (n, what) in [
+        (n_duplicates, "given more than once, and counted once"),
+        (n_relabelled, "given again with other topics; the later ones count"),
+        (n_without_topic, "without a topic, and left out"),
+    ] {
+        if *n > 0 {
+            writeln!(out, "{n} documents were {what}.")?;
+        }
+    }
+    let (path, megabytes) = (model.display(), *model_bytes as f64 / 1e6);
+    writeln!(out, "Trained in {seconds:.1} s with C = {c}. Wrote {path}: {n_terms} terms, {megabytes:.1} MB.")?;
+    Ok(())
+}
+
+/// A progress bar on a terminal; nothing elsewhere.
+struct StageBar(ProgressBar);
+
+impl StageBar {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {msg} ({elapsed})");
+        let bar = ProgressBar::new(100).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+}
+
+impl Progress for StageBar {
+    fn report(&self, stage: Stage, fraction: f64) {
+        // What the stages take on the corpora that the recipe was measured on, in percent.
+        let (start, end) = match stage {
+            Stage::CountingTerms => (0.0, 10.0),
+            Stage::CrossValidation => (10.0, 65.0),
+            Stage::Calibration => (65.0, 85.0),
+            Stage::FinalFit => (85.0, 100.0),
+        };
+        self.0.set_position((start + (end - start) * fraction) as u64);
+        self.0.set_message(stage.name());
+    }
+}

@@ -1,0 +1,153 @@
+//! Every number and path that `topicd serve` obeys.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a server is told; the defaults are the command line's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// Where it listens. Port 0: a free one, which the log names.
+    pub listen: SocketAddr,
+    /// The directory for what it keeps; created when missing, and its own as long as it lives.
+    pub data_dir: PathBuf,
+    /// The model file of `classifiers/default`; `None`: the bundled news model.
+    pub model: Option<PathBuf>,
+    /// How it logs, to standard error.
+    pub log_format: LogFormat,
+    /// What callers are held to.
+    pub limits: Limits,
+    /// How long calls in flight may go on after the server was told to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            data_dir: PathBuf::from("topicd-data"),
+            model: None,
+            log_format: LogFormat::Human,
+            limits: Limits::default(),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The limits that callers are held to; `GetServerInfo` tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request message, in bytes.
+    pub max_message_bytes: NonZeroU32,
+    /// The largest document, in bytes of title and text.
+    pub max_document_bytes: NonZeroU32,
+    /// The most documents of a batch; at most [`Limits::MAX_BATCH_DOCUMENTS`].
+    pub max_batch_documents: NonZeroU32,
+    /// The most documents that are worked on or wait at a time, over all calls.
+    pub max_documents_in_flight: NonZeroU32,
+}
+
+impl Limits {
+    /// The most documents that the contract allows in a batch.
+    pub const MAX_BATCH_DOCUMENTS: NonZeroU32 = not_zero(256);
+
+    /// Whether the limits go together: none may make another one a lie.
+    ///
+    /// # Errors
+    /// The first pair that doesn't.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        let Self { max_message_bytes, max_document_bytes, max_batch_documents, max_documents_in_flight } = *self;
+        if max_batch_documents > Self::MAX_BATCH_DOCUMENTS {
+            Err(LimitsError::LargeBatch(max_batch_documents))
+        } else if max_batch_documents > max_documents_in_flight {
+            Err(LimitsError::BatchNeverAdmitted { max_batch_documents, max_documents_in_flight })
+        } else if max_document_bytes > max_message_bytes {
+            Err(LimitsError::DocumentFitsNoMessage { max_document_bytes, max_message_bytes })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u32 = 1024 * 1024;
+        Self {
+            max_message_bytes: const { not_zero(16 * MIB) },
+            max_document_bytes: const { not_zero(MIB) },
+            max_batch_documents: Self::MAX_BATCH_DOCUMENTS,
+            max_documents_in_flight: const { not_zero(4096) },
+        }
+    }
+}
+
+/// A constant that isn't zero; zero doesn't compile.
+const fn not_zero(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => panic!("zero"),
+    }
+}
+
+/// Why limits don't go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitsError {
+    /// A batch is promised to have at most 256 documents.
+    #[error("max_batch_documents is {0}; the most is {max}", max = Limits::MAX_BATCH_DOCUMENTS)]
+    LargeBatch(NonZeroU32),
+    /// A full batch would be refused however often it is tried.
+    #[error(
+        "max_batch_documents ({max_batch_documents}) is more than max_documents_in_flight \
+         ({max_documents_in_flight}), so that a full batch would always be refused"
+    )]
+    BatchNeverAdmitted {
+        /// The one limit.
+        max_batch_documents: NonZeroU32,
+        /// The other.
+        max_documents_in_flight: NonZeroU32,
+    },
+    /// The largest document would be refused with its message.
+    #[error(
+        "max_document_bytes ({max_document_bytes}) is more than max_message_bytes ({max_message_bytes}), so that \
+         the largest documents would always be refused"
+    )]
+    DocumentFitsNoMessage {
+        /// The one limit.
+        max_document_bytes: NonZeroU32,
+        /// The other.
+        max_message_bytes: NonZeroU32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_contradict_each_other_are_refused() {
+        let limits = Limits::default();
+        assert_eq!(limits.check(), Ok(()));
+        let few = NonZeroU32::new(8).unwrap();
+        assert!(matches!(
+            Limits { max_documents_in_flight: few, ..limits }.check(),
+            Err(LimitsError::BatchNeverAdmitted { .. })
+        ));
+        assert!(matches!(
+            Limits { max_message_bytes: few, ..limits }.check(),
+            Err(LimitsError::DocumentFitsNoMessage { .. })
+        ));
+        let many = NonZeroU32::new(257).unwrap();
+        assert_eq!(Limits { max_batch_documents: many, ..limits }.check(), Err(LimitsError::LargeBatch(many)));
+    }
+}

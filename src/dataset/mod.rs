@@ -1,0 +1,194 @@
+//! A set of labelled documents, as training takes it: each document once, in an order of its own, with numbered topics.
+
+mod folds;
+
+pub use folds::cross_validation_folds;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{ContentHash, Document, LabeledDocument, Topic};
+use crate::targets::Targets;
+
+/// From this share on, documents with several topics make a dataset multi-label; fewer are slips of the pen.
+const MULTI_LABEL_SHARE: f64 = 0.01;
+
+/// Whether a document has one topic or any number of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelKind {
+    /// Each document has exactly one topic.
+    SingleLabel,
+    /// A document has any number of topics, or none.
+    MultiLabel,
+}
+
+/// Why labelled documents can't be trained on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatasetError {
+    /// No document with a topic at all.
+    #[error("there is no document with a topic; give labelled documents of at least two topics")]
+    NoLabels,
+    /// All documents have the same topic, so there is nothing to tell apart.
+    #[error("every document has the topic {0:?}; give labelled documents of at least two topics")]
+    OneTopic(String),
+}
+
+/// Labelled documents, each content once, ordered by content hash: the same documents make the same dataset in
+/// whatever order they come (where labels of the same content differ, the later ones count).
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    examples: Vec<(ContentHash, LabeledDocument)>,
+    topics: Vec<Topic>,
+    label_kind: LabelKind,
+    targets: Targets,
+    intake: Intake,
+}
+
+/// What became of the documents that a dataset was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Intake {
+    /// Documents given.
+    pub n_given: usize,
+    /// Documents given again with the same topics, and left out.
+    pub n_duplicates: usize,
+    /// Documents given again with other topics, which replaced the earlier ones.
+    pub n_relabelled: usize,
+    /// Documents without a topic, left out because each document of this dataset has one.
+    pub n_without_topic: usize,
+}
+
+impl Dataset {
+    /// Makes a dataset; whether it is multi-label follows from the documents.
+    ///
+    /// # Errors
+    /// [`DatasetError`] when fewer than two topics occur.
+    pub fn new(examples: impl IntoIterator<Item = LabeledDocument>) -> Result<Self, DatasetError> {
+        let mut intake = Intake::default();
+        let mut by_content: BTreeMap<ContentHash, LabeledDocument> = BTreeMap::new();
+        for example in examples {
+            intake.n_given += 1;
+            let topics = example.topics().to_vec();
+            if let Some(earlier) = by_content.insert(example.document.content_hash(), example) {
+                let same = earlier.topics() == topics;
+                *if same { &mut intake.n_duplicates } else { &mut intake.n_relabelled } += 1;
+            }
+        }
+        let label_kind = label_kind_of(by_content.values());
+        let n_different = by_content.len();
+        by_content.retain(|_, example| label_kind == LabelKind::MultiLabel || !example.topics().is_empty());
+        intake.n_without_topic = n_different - by_content.len();
+        let topics = topics_of(by_content.values())?;
+        let number = |topic: &Topic| topics.binary_search(topic).ok().map(|number| number as u32);
+        let numbers = |example: &LabeledDocument| example.topics().iter().filter_map(number).collect::<Vec<u32>>();
+        let targets = Targets::new(topics.len(), by_content.values().map(numbers));
+        Ok(Self { examples: by_content.into_iter().collect(), topics, label_kind, targets, intake })
+    }
+
+    /// The documents, in the dataset's order.
+    pub fn documents(&self) -> Vec<&Document> {
+        self.examples.iter().map(|(_, example)| &example.document).collect()
+    }
+
+    /// The content hashes, in the dataset's order, which is theirs.
+    pub fn content_hashes(&self) -> impl ExactSizeIterator<Item = ContentHash> + '_ {
+        self.examples.iter().map(|(hash, _)| *hash)
+    }
+
+    /// The topics that occur, sorted.
+    pub fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    /// Whether documents have one topic or any number.
+    pub fn label_kind(&self) -> LabelKind {
+        self.label_kind
+    }
+
+    /// Each document's topics, by their place in [`Self::topics`].
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// What became of the documents given.
+    pub fn intake(&self) -> Intake {
+        self.intake
+    }
+}
+
+fn label_kind_of<'a>(examples: impl Iterator<Item = &'a LabeledDocument>) -> LabelKind {
+    let (n_several, n) = examples.fold((0, 0), |(several, n), e| (several + usize::from(e.topics().len() > 1), n + 1));
+    if n_several > 0 && n_several as f64 >= MULTI_LABEL_SHARE * f64::from(n) {
+        LabelKind::MultiLabel
+    } else {
+        LabelKind::SingleLabel
+    }
+}
+
+fn topics_of<'a>(examples: impl Iterator<Item = &'a LabeledDocument>) -> Result<Vec<Topic>, DatasetError> {
+    let mut topics: Vec<Topic> = examples.flat_map(|example| example.topics().iter().cloned()).collect();
+    topics.sort();
+    topics.dedup();
+    match &topics[..] {
+        [] => Err(DatasetError::NoLabels),
+        [only] => Err(DatasetError::OneTopic(only.to_string())),
+        _ => Ok(topics),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(text: &str, topics: &[&str]) -> LabeledDocument {
+        let topics = topics.iter().map(|topic| Topic::new(topic).unwrap()).collect();
+        LabeledDocument::new(Document::new("", text).unwrap(), topics)
+    }
+
+    #[test]
+    fn each_content_is_kept_once_and_its_latest_topics_count() {
+        let dataset = Dataset::new([
+            example("a", &["x"]),
+            example("b", &["y"]),
+            example("a", &["x"]),
+            example("b", &["z"]),
+            example("c", &[]),
+        ])
+        .unwrap();
+        assert_eq!(dataset.documents().len(), 2);
+        assert_eq!(dataset.topics().iter().map(Topic::as_str).collect::<Vec<_>>(), ["x", "z"]);
+        let expected = Intake { n_given: 5, n_duplicates: 1, n_relabelled: 1, n_without_topic: 1 };
+        assert_eq!(dataset.intake(), expected);
+    }
+
+    #[test]
+    fn the_order_of_arrival_changes_nothing() {
+        let examples = ["a", "b", "c", "d"].map(|text| example(text, &[if text < "c" { "x" } else { "y" }]));
+        let forward = Dataset::new(examples.clone()).unwrap();
+        let backward = Dataset::new(examples.into_iter().rev()).unwrap();
+        assert!(forward.content_hashes().eq(backward.content_hashes()));
+        assert_eq!(forward.targets(), backward.targets());
+    }
+
+    #[test]
+    fn one_percent_of_documents_with_several_topics_make_it_multi_label() {
+        let kind = |n_several: usize| {
+            let single = (n_several..200).map(|i| example(&i.to_string(), &[if i % 2 == 0 { "x" } else { "y" }]));
+            let several = (0..n_several).map(|i| example(&i.to_string(), &["x", "y"]));
+            Dataset::new(single.chain(several)).unwrap().label_kind()
+        };
+        assert_eq!([0, 1, 2, 50].map(kind), {
+            use LabelKind::*;
+            [SingleLabel, SingleLabel, MultiLabel, MultiLabel]
+        });
+    }
+
+    #[test]
+    fn fewer_than_two_topics_are_refused() {
+        assert_eq!(Dataset::new([]).unwrap_err(), DatasetError::NoLabels);
+        assert_eq!(Dataset::new([example("a", &[])]).unwrap_err(), DatasetError::NoLabels);
+        let one = Dataset::new([example("a", &["x"]), example("b", &["x"])]).unwrap_err();
+        assert_eq!(one, DatasetError::OneTopic("x".into()));
+    }
+}

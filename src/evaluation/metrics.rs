@@ -1,0 +1,177 @@
+//! The metrics, each by its usual definition (as scikit-learn's, which the tests compare with).
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::document::Topic;
+use crate::targets::Targets;
+
+/// Bins of the expected calibration error.
+const CALIBRATION_BINS: usize = 15;
+/// The least probability that log loss counts, so that one impossible answer doesn't make it infinite.
+const MIN_PROBABILITY: f64 = 1e-15;
+
+/// What a classifier said about some documents.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// Documents × topics.
+    pub probabilities: Array2<f64>,
+    /// The topics assigned to each document.
+    pub assigned: Targets,
+}
+
+/// How good predictions are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Documents with labels that were predicted.
+    pub n_documents: usize,
+    /// The share of documents whose assigned topics are exactly their labels; of documents with one topic each, the
+    /// share with the right one.
+    pub accuracy: f64,
+    /// The harmonic mean of precision and recall over all (document, topic) pairs.
+    pub micro_f1: f64,
+    /// The mean of the topics' F1, over topics that are labels or were assigned.
+    pub macro_f1: f64,
+    /// One topic a document: the mean of -ln p(label). Several: the mean over documents of the summed binary losses.
+    pub log_loss: f64,
+    /// How far probabilities are from the shares that come true, over 15 equal-width bins (Naeini, Cooper & Hauskrecht
+    /// 2015): one topic a document: of the most probable topic; several: of all (document, topic) pairs.
+    pub expected_calibration_error: f64,
+    /// Each topic, in the classifier's order.
+    pub topics: Vec<TopicEvaluation>,
+    /// One topic a document: for each label (row), how many documents were assigned each topic (column). Several: empty.
+    pub confusion_matrix: Vec<Vec<usize>>,
+}
+
+/// How good predictions are for one topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopicEvaluation {
+    /// The topic's name.
+    pub topic: String,
+    /// Of the documents that were assigned the topic, the share that has it; 0 when none was.
+    pub precision: f64,
+    /// Of the documents that have the topic, the share that was assigned it; 0 when none has it.
+    pub recall: f64,
+    /// The harmonic mean of the two.
+    pub f1: f64,
+    /// Documents that have the topic.
+    pub n_documents: usize,
+    /// Documents that were assigned the topic.
+    pub n_assigned: usize,
+}
+
+impl Evaluation {
+    /// Compares predictions with labels; both number topics as `topics` does. With `single_label`, each document has one
+    /// assigned topic, and its first label counts.
+    pub fn of(predictions: &Predictions, labels: &Targets, topics: &[Topic], single_label: bool) -> Self {
+        let first_label = |document| &labels.of(document)[..labels.of(document).len().min(1)];
+        let labels = &if single_label {
+            Targets::new(labels.n_topics(), (0..labels.n_documents()).map(first_label))
+        } else {
+            labels.clone()
+        };
+        let n_documents = labels.n_documents();
+        let assigned = &predictions.assigned;
+        let n_right = (0..n_documents).filter(|&document| assigned.of(document) == labels.of(document)).count();
+        let topics = evaluate_topics(assigned, labels, topics);
+        let seen = || topics.iter().filter(|topic| topic.n_documents + topic.n_assigned > 0);
+        let (hits, all): (f64, usize) = seen()
+            .map(|topic| (topic.recall * topic.n_documents as f64, topic.n_documents + topic.n_assigned))
+            .fold((0.0, 0), |(hits, all), (h, a)| (hits + h, all + a));
+        let (log_loss, expected_calibration_error) = if single_label {
+            single_label_losses(&predictions.probabilities, labels)
+        } else {
+            multi_label_losses(&predictions.probabilities, labels)
+        };
+        Self {
+            n_documents,
+            accuracy: ratio(n_right as f64, n_documents),
+            micro_f1: ratio(2.0 * hits, all),
+            macro_f1: ratio(seen().map(|topic| topic.f1).sum(), seen().count()),
+            log_loss,
+            expected_calibration_error,
+            confusion_matrix: if single_label { confusion_matrix(assigned, labels) } else { Vec::new() },
+            topics,
+        }
+    }
+}
+
+fn ratio(sum: f64, count: usize) -> f64 {
+    if count == 0 { 0.0 } else { sum / count as f64 }
+}
+
+fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Vec<TopicEvaluation> {
+    let mut n_hits = vec![0; topics.len()];
+    for document in 0..labels.n_documents() {
+        let hits = labels.of(document).iter().filter(|topic| assigned.of(document).contains(topic));
+        hits.for_each(|&topic| n_hits[topic as usize] += 1);
+    }
+    let counts = labels.documents_per_topic().into_iter().zip(assigned.documents_per_topic());
+    topics
+        .iter()
+        .zip(n_hits)
+        .zip(counts)
+        .map(|((topic, n_hits), (n_documents, n_assigned))| TopicEvaluation {
+            topic: topic.to_string(),
+            precision: ratio(f64::from(n_hits), n_assigned),
+            recall: ratio(f64::from(n_hits), n_documents),
+            f1: ratio(2.0 * f64::from(n_hits), n_documents + n_assigned),
+            n_documents,
+            n_assigned,
+        })
+        .collect()
+}
+
+fn confusion_matrix(assigned: &Targets, labels: &Targets) -> Vec<Vec<usize>> {
+    let mut matrix = vec![vec![0; labels.n_topics()]; labels.n_topics()];
+    for document in 0..labels.n_documents() {
+        if let (Some(&label), Some(&topic)) = (labels.of(document).first(), assigned.of(document).first()) {
+            matrix[label as usize][topic as usize] += 1;
+        }
+    }
+    matrix
+}
+
+fn single_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, f64) {
+    let (mut loss, mut bins) = (0.0, CalibrationBins::default());
+    for (document, row) in probabilities.rows().into_iter().enumerate() {
+        let label = labels.of(document).first().map(|&topic| topic as usize);
+        loss -= label.map_or(0.0, |label| row[label]).max(MIN_PROBABILITY).ln();
+        let best =
+            row.iter().enumerate().fold((0, 0.0), |best, (topic, &p)| if p > best.1 { (topic, p) } else { best });
+        bins.add(best.1, label == Some(best.0));
+    }
+    (ratio(loss, labels.n_documents()), bins.expected_error())
+}
+
+fn multi_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, f64) {
+    let (mut loss, mut bins) = (0.0, CalibrationBins::default());
+    for ((document, topic), &p) in probabilities.indexed_iter() {
+        let has = labels.has(document, topic);
+        loss -= if has { p } else { 1.0 - p }.max(MIN_PROBABILITY).ln();
+        bins.add(p, has);
+    }
+    (ratio(loss, labels.n_documents()), bins.expected_error())
+}
+
+/// Probabilities and what came true, by bin.
+#[derive(Default)]
+struct CalibrationBins {
+    bins: [(f64, usize, usize); CALIBRATION_BINS],
+}
+
+impl CalibrationBins {
+    /// A bin holds its lower edge; the last one holds 1 too.
+    fn add(&mut self, probability: f64, came_true: bool) {
+        let bin = (probability * CALIBRATION_BINS as f64) as usize;
+        let (sum, n_true, n) = &mut self.bins[bin.min(CALIBRATION_BINS - 1)];
+        *sum += probability;
+        *n_true += usize::from(came_true);
+        *n += 1;
+    }
+
+    fn expected_error(&self) -> f64 {
+        let n = self.bins.iter().map(|bin| bin.2).sum();
+        ratio(self.bins.iter().map(|(sum, n_true, _)| (sum - *n_true as f64).abs()).sum(), n)
+    }
+}

@@ -1,0 +1,5 @@
+//! Predictions against labels: how good a classifier is, in numbers.
+
+mod metrics;
+
+pub use metrics::{Evaluation, Predictions, TopicEvaluation};

@@ -1,0 +1,115 @@
+//! Sparse rows: one document's TF-IDF values, and many documents' as one CSR matrix that linfa takes as `Records`.
+
+use linfa::dataset::Records;
+
+/// One document's values by feature, features rising; borrowed from wherever they are kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SparseRow<'a> {
+    /// Feature numbers, rising.
+    pub features: &'a [u32],
+    /// The value of each feature; an L2 norm of 1, or no values at all.
+    pub values: &'a [f32],
+}
+
+impl SparseRow<'_> {
+    /// Feature and value, pair by pair.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+        self.features.iter().zip(self.values).map(|(&feature, &value)| (feature as usize, value))
+    }
+}
+
+/// Turns term counts into one TF-IDF row; its buffers serve one document after another.
+///
+/// value = (1 + ln tf) · weight, then the row is divided by its L2 norm. Features of weight 0 are left out.
+#[derive(Debug, Default, Clone)]
+pub struct RowBuilder {
+    features: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl RowBuilder {
+    /// Builds the row of the counted terms; `counts` come by rising feature, `weight` gives a feature's weight.
+    pub fn build(&mut self, counts: impl Iterator<Item = (u32, u32)>, weight: impl Fn(u32) -> f32) -> SparseRow<'_> {
+        self.features.clear();
+        self.values.clear();
+        let mut squared_norm = 0.0;
+        for (feature, count) in counts {
+            let weight = weight(feature);
+            if weight > 0.0 {
+                let value = if count == 1 { weight } else { (1.0 + (count as f32).ln()) * weight };
+                squared_norm += f64::from(value) * f64::from(value);
+                self.features.push(feature);
+                self.values.push(value);
+            }
+        }
+        if squared_norm > 0.0 {
+            let scale = (1.0 / squared_norm.sqrt()) as f32;
+            self.values.iter_mut().for_each(|value| *value *= scale);
+        }
+        self.row()
+    }
+
+    /// The row that was built last.
+    pub fn row(&self) -> SparseRow<'_> {
+        SparseRow { features: &self.features, values: &self.values }
+    }
+}
+
+/// Documents × features, compressed by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparseRows {
+    n_features: usize,
+    offsets: Vec<usize>,
+    features: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl SparseRows {
+    /// A matrix without rows yet.
+    pub fn new(n_features: usize) -> Self {
+        Self { n_features, offsets: vec![0], features: Vec::new(), values: Vec::new() }
+    }
+
+    /// Adds a row below the others.
+    ///
+    /// # Panics
+    /// When a feature isn't below the number of features.
+    pub fn push(&mut self, row: SparseRow<'_>) {
+        assert!(row.features.iter().all(|&feature| (feature as usize) < self.n_features), "feature out of range");
+        self.features.extend_from_slice(row.features);
+        self.values.extend_from_slice(row.values);
+        self.offsets.push(self.features.len());
+    }
+
+    /// Adds all rows of another matrix of as many features below the others.
+    pub fn append(&mut self, rows: &Self) {
+        assert_eq!(self.n_features, rows.n_features, "matrices of different width");
+        let base = self.features.len();
+        self.features.extend_from_slice(&rows.features);
+        self.values.extend_from_slice(&rows.values);
+        self.offsets.extend(rows.offsets[1..].iter().map(|offset| base + offset));
+    }
+
+    /// One row.
+    pub fn row(&self, row: usize) -> SparseRow<'_> {
+        let range = self.offsets[row]..self.offsets[row + 1];
+        SparseRow { features: &self.features[range.clone()], values: &self.values[range] }
+    }
+
+    /// The rows, first to last.
+    pub fn iter(&self) -> impl Iterator<Item = SparseRow<'_>> {
+        (0..self.nsamples()).map(|row| self.row(row))
+    }
+}
+
+impl Records for SparseRows {
+    type Elem = f32;
+
+    fn nsamples(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn nfeatures(&self) -> usize {
+        self.n_features
+    }
+}

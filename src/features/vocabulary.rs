@@ -1,0 +1,273 @@
+//! The terms that a model knows, each with a number: a hash table that is used as it lies in the model's file.
+//!
+//! Terms are numbered in sorted order, unigrams before bigrams. The table is made of 64-byte buckets, one cache line:
+//! eight 32-bit fingerprints, then the eight terms' numbers. A term's bucket comes from the high half of its
+//! [`TermHash`], its fingerprint is the low half; a full bucket overflows into the next. Most terms of most texts are
+//! unknown, and for them one cache line settles it. No two terms of a vocabulary are confused: a seed is chosen that
+//! keeps them apart. An unknown term is taken for a known one in about one of 10⁹ look-ups.
+
+use bytes::Bytes;
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::front_coding::FrontCodedStrings;
+use crate::packed::Packed;
+use crate::text::TermHash;
+
+const SLOTS: usize = 8;
+/// The share of slots that are filled, in percent: 70 keeps overflow to a few buckets.
+const FILL_PERCENT: usize = 70;
+/// The number in a slot that holds no term.
+const EMPTY: U32 = U32::new(u32::MAX);
+/// How many seeds are tried; a vocabulary of a million terms needs a second one in about 1 of 1,000 trainings.
+const MAX_SEEDS: u64 = 64;
+
+/// One cache line of the table; filled slots come first.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Bucket {
+    fingerprints: [U32; SLOTS],
+    features: [U32; SLOTS],
+}
+
+const EMPTY_BUCKET: Bucket = Bucket { fingerprints: [U32::ZERO; SLOTS], features: [EMPTY; SLOTS] };
+
+/// Why terms can't be made into a vocabulary, or bytes not be read as one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VocabularyError {
+    /// More terms, or longer ones, than 32-bit numbers count.
+    #[error("the vocabulary of {0} terms is too large; set a maximum number of features")]
+    TooLarge(usize),
+    /// The stored hash table isn't one.
+    #[error("the vocabulary's hash table is malformed: {0}")]
+    MalformedTable(&'static str),
+    /// The stored strings don't decode.
+    #[error("the vocabulary's terms don't decode")]
+    MalformedTerms,
+}
+
+/// A model's terms; immutable, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    seed: u64,
+    n_unigrams: usize,
+    buckets: Packed<Bucket>,
+    terms: FrontCodedStrings,
+}
+
+/// A vocabulary as it stands in a file.
+pub(crate) struct VocabularyParts {
+    pub(crate) seed: u64,
+    pub(crate) n_unigrams: usize,
+    pub(crate) n_terms: usize,
+    pub(crate) buckets: Bytes,
+    pub(crate) term_data: Bytes,
+    pub(crate) term_blocks: Bytes,
+}
+
+impl Vocabulary {
+    /// Numbers the unigrams, then the bigrams (two tokens with a space between), both sorted and each once.
+    ///
+    /// # Errors
+    /// [`VocabularyError::TooLarge`].
+    pub fn new(unigrams: &[impl AsRef<str>], bigrams: &[impl AsRef<str>]) -> Result<Self, VocabularyError> {
+        let n_terms = unigrams.len() + bigrams.len();
+        let strings = || unigrams.iter().map(AsRef::as_ref).chain(bigrams.iter().map(AsRef::as_ref));
+        debug_assert!(unigrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
+        debug_assert!(bigrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
+        if n_terms >= u32::MAX as usize {
+            return Err(VocabularyError::TooLarge(n_terms));
+        }
+        let terms = FrontCodedStrings::encode(strings()).ok_or(VocabularyError::TooLarge(n_terms))?;
+        let (seed, buckets) = (0..MAX_SEEDS)
+            .find_map(|seed| Some((seed, fill_table(strings().map(|term| hash_of(term, seed)), n_terms)?)))
+            .ok_or(VocabularyError::TooLarge(n_terms))?;
+        Ok(Self { seed, n_unigrams: unigrams.len(), buckets: Packed::from_values(&buckets), terms })
+    }
+
+    /// The number of a term, if the vocabulary has it.
+    #[inline]
+    pub fn feature(&self, hash: TermHash) -> Option<u32> {
+        find(&self.buckets, hash)
+    }
+
+    /// The seed of its terms' hashes.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// A term's text by its number; a bigram is its two tokens with a space between.
+    pub fn term(&self, feature: u32) -> Option<String> {
+        self.terms.get(feature as usize)
+    }
+
+    /// The number of terms.
+    pub fn len(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// Whether it has no term at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of unigrams: features below it are unigrams, the others bigrams.
+    pub fn n_unigrams(&self) -> usize {
+        self.n_unigrams
+    }
+
+    pub(crate) fn to_parts(&self) -> VocabularyParts {
+        VocabularyParts {
+            seed: self.seed,
+            n_unigrams: self.n_unigrams,
+            n_terms: self.len(),
+            buckets: Bytes::copy_from_slice(self.buckets.as_bytes()),
+            term_data: self.terms.data.clone(),
+            term_blocks: Bytes::copy_from_slice(self.terms.blocks.as_bytes()),
+        }
+    }
+
+    /// Takes stored parts, after checking that look-ups in them end and give numbers of terms only.
+    pub(crate) fn from_parts(parts: VocabularyParts) -> Result<Self, VocabularyError> {
+        let malformed = VocabularyError::MalformedTable;
+        let buckets = Packed::<Bucket>::new(parts.buckets).ok_or(malformed("not a whole number of buckets"))?;
+        let too_many = parts.n_terms >= u32::MAX as usize; // more than `new` makes, and sizes would overflow
+        if too_many || buckets.len() != n_buckets(parts.n_terms) || parts.n_unigrams > parts.n_terms {
+            return Err(malformed("its size doesn't match the number of terms"));
+        }
+        let mut seen = vec![false; parts.n_terms];
+        let mut n_seen = 0;
+        for bucket in &*buckets {
+            let filled = bucket.features.iter().take_while(|&&feature| feature != EMPTY).count();
+            if bucket.features[filled..].iter().any(|&feature| feature != EMPTY) {
+                return Err(malformed("a bucket has a gap"));
+            }
+            for feature in &bucket.features[..filled] {
+                match seen.get_mut(feature.get() as usize) {
+                    Some(seen) if !*seen => *seen = true,
+                    _ => return Err(malformed("a slot holds no term's number, or one that another slot holds")),
+                }
+            }
+            n_seen += filled;
+        }
+        if n_seen != parts.n_terms {
+            return Err(malformed("a term is missing"));
+        }
+        let blocks = Packed::new(parts.term_blocks).ok_or(VocabularyError::MalformedTerms)?;
+        let terms =
+            FrontCodedStrings::decode(parts.term_data, blocks, parts.n_terms).ok_or(VocabularyError::MalformedTerms)?;
+        Ok(Self { seed: parts.seed, n_unigrams: parts.n_unigrams, buckets, terms })
+    }
+}
+
+fn hash_of(term: &str, seed: u64) -> TermHash {
+    match term.split_once(' ') {
+        None => TermHash::unigram(term.as_bytes(), seed),
+        Some((first, second)) => {
+            TermHash::bigram(TermHash::unigram(first.as_bytes(), seed), TermHash::unigram(second.as_bytes(), seed))
+        }
+    }
+}
+
+/// At least one bucket, and always an empty slot.
+fn n_buckets(n_terms: usize) -> usize {
+    (n_terms * 100).div_ceil(SLOTS * FILL_PERCENT) + 1
+}
+
+fn first_bucket(hash: TermHash, n_buckets: usize) -> usize {
+    (((hash.0 >> 32) * n_buckets as u64) >> 32) as usize
+}
+
+/// The table of the hashes, numbered in their order; `None` when two of them can't be told apart.
+fn fill_table(hashes: impl Iterator<Item = TermHash>, n_terms: usize) -> Option<Vec<Bucket>> {
+    let mut buckets = vec![EMPTY_BUCKET; n_buckets(n_terms)];
+    for (feature, hash) in hashes.enumerate() {
+        if find(&buckets, hash).is_some() {
+            return None;
+        }
+        let mut index = first_bucket(hash, buckets.len());
+        let slot = loop {
+            match buckets[index].features.iter().position(|&feature| feature == EMPTY) {
+                Some(slot) => break slot,
+                None => index = (index + 1) % buckets.len(),
+            }
+        };
+        buckets[index].fingerprints[slot] = U32::new(hash.0 as u32);
+        buckets[index].features[slot] = U32::new(feature as u32);
+    }
+    // Looking at each new term is enough: the buckets on the way to an earlier one were full already, so no later term
+    // with its fingerprint can have been put before it.
+    Some(buckets)
+}
+
+#[inline]
+fn find(buckets: &[Bucket], hash: TermHash) -> Option<u32> {
+    let fingerprint = U32::new(hash.0 as u32);
+    let start = first_bucket(hash, buckets.len());
+    // Never more than once around, even in a table without an empty slot.
+    let (wrapped, from_start) = buckets.split_at_checked(start)?;
+    for bucket in from_start.iter().chain(wrapped) {
+        for slot in 0..SLOTS {
+            if bucket.fingerprints[slot] == fingerprint && bucket.features[slot] != EMPTY {
+                return Some(bucket.features[slot].get());
+            }
+        }
+        if bucket.features[SLOTS - 1] == EMPTY {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vocabulary(n: usize) -> Vocabulary {
+        let mut unigrams: Vec<String> = (0..n).map(|i| format!("w{i}")).collect();
+        unigrams.sort();
+        let bigrams: Vec<String> = unigrams.windows(2).map(|pair| pair.join(" ")).collect();
+        Vocabulary::new(&unigrams, &bigrams).unwrap()
+    }
+
+    #[test]
+    fn every_term_has_its_number_and_others_have_none() {
+        for n in [0, 1, 2, 7, 8, 9, 100, 20_000] {
+            let vocabulary = vocabulary(n);
+            for feature in 0..vocabulary.len() as u32 {
+                let term = vocabulary.term(feature).unwrap();
+                assert_eq!(vocabulary.feature(hash_of(&term, vocabulary.seed())), Some(feature), "{term}");
+            }
+            for i in 0..1000 {
+                assert_eq!(vocabulary.feature(hash_of(&format!("v{i}"), vocabulary.seed())), None);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_make_the_same_vocabulary_again_and_are_checked() {
+        let original = vocabulary(50);
+        let again = Vocabulary::from_parts(original.to_parts()).unwrap();
+        assert_eq!(again.buckets.as_bytes(), original.buckets.as_bytes());
+        assert_eq!(again.term(60), original.term(60));
+
+        let damaged = |change: &dyn Fn(&mut VocabularyParts)| {
+            let mut parts = original.to_parts();
+            change(&mut parts);
+            Vocabulary::from_parts(parts).unwrap_err()
+        };
+        damaged(&|parts| parts.n_terms += 1);
+        damaged(&|parts| parts.n_unigrams = 1000);
+        damaged(&|parts| parts.buckets = parts.buckets.slice(1..));
+        damaged(&|parts| parts.buckets = vec![0; parts.buckets.len()].into());
+        damaged(&|parts| parts.buckets = vec![0xFF; parts.buckets.len()].into());
+        damaged(&|parts| parts.term_data = parts.term_data.slice(1..));
+    }
+
+    #[test]
+    fn a_full_table_still_ends_every_search() {
+        let full = [Bucket { fingerprints: [U32::ZERO; SLOTS], features: [U32::ZERO; SLOTS] }; 3];
+        assert_eq!(find(&full, TermHash(u64::MAX)), None);
+        assert_eq!(find(&[], TermHash(5)), None);
+    }
+}

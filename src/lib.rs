@@ -1,0 +1,56 @@
+//! topicd sorts news and other documents into topics: a library, a gRPC server and a command line in one package.
+//!
+//! In reading order, each module importing only from those above it:
+//!
+//! - The core, free of network and async; it builds with `--no-default-features`. [`document`] is what is sorted,
+//!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
+//!   [`calibration`] probabilities, [`decision`] an answer; [`evaluation`] measures answers. A [`classifier`] is all of
+//!   these, fitted; [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
+//! - What runs (feature `server`): [`service`] answers calls with live classifiers, [`api`] converts protobuf, [`server`]
+//!   speaks gRPC, [`cli`] is the command line; [`config`] and [`telemetry`] are theirs.
+
+pub mod packed;
+
+pub mod document;
+pub mod formats;
+
+pub mod text;
+
+pub mod targets;
+
+pub mod features;
+
+pub mod linear;
+
+pub mod calibration;
+
+pub mod decision;
+
+pub mod evaluation;
+
+pub mod dataset;
+pub mod training_config;
+
+pub mod classifier;
+
+pub mod artifact;
+
+pub mod training;
+
+#[cfg(feature = "server")]
+pub mod config;
+
+#[cfg(feature = "server")]
+pub mod service;
+
+#[cfg(feature = "server")]
+pub mod api;
+
+#[cfg(feature = "server")]
+pub mod telemetry;
+
+#[cfg(feature = "server")]
+pub mod server;
+
+#[cfg(feature = "server")]
+pub mod cli;

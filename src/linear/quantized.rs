@@ -1,0 +1,144 @@
+//! The weights as they are served: 8 bits each, with one scale a feature.
+//!
+//! A scale a feature, not a topic: weights of different features differ by factors of hundreds, those of one feature
+//! across topics don't, so the rounding error stays below 1/254 of the feature's own largest weight.
+
+use linfa::dataset::Records;
+use linfa::traits::PredictInplace;
+use ndarray::{Array1, Array2, ArrayView1};
+use rayon::prelude::*;
+use zerocopy::little_endian::F32;
+
+use crate::features::{SparseRow, SparseRows};
+use crate::packed::Packed;
+
+/// Topics whose scores are added up side by side; a feature's weights are read this many at a time.
+const LANES: usize = 16;
+/// Terms that are added up in 32 bits before the sum goes into 64: keeps rounding below 10⁻⁶ of what was added.
+const TERMS_PER_SUM: usize = 32;
+
+/// A linear model in 8-bit weights; immutable, cheap to clone.
+///
+/// raw score of a topic = bias + Σ over the row's features of value · (scale · weight).
+#[derive(Debug, Clone)]
+pub struct QuantizedWeights {
+    n_topics: usize,
+    /// Feature by feature, `n_topics` each, then [`LANES`] zeros so that whole lanes can be read at the end.
+    weights: Packed<i8>,
+    scales: Packed<F32>,
+    biases: Packed<F32>,
+}
+
+/// Buffers that scoring needs, to be used again for the next row.
+#[derive(Debug, Default, Clone)]
+pub struct ScoreScratch {
+    scaled: Vec<f32>,
+}
+
+impl QuantizedWeights {
+    /// Takes stored weights; `None` unless the lengths agree and every number is finite.
+    pub fn new(weights: Packed<i8>, scales: Packed<F32>, biases: Packed<F32>) -> Option<Self> {
+        let n_topics = biases.len();
+        let (values, padding) = weights.split_at_checked(scales.len().checked_mul(n_topics)?)?;
+        let valid = padding.len() == LANES
+            && padding.iter().all(|&zero| zero == 0)
+            && values.iter().all(|&weight| weight != i8::MIN)
+            && scales.iter().all(|scale| scale.get().is_finite() && scale.get() >= 0.0)
+            && biases.iter().all(|bias| bias.get().is_finite());
+        valid.then_some(Self { n_topics, weights, scales, biases })
+    }
+
+    /// Rounds each feature's weights to multiples of 1/127 of the largest.
+    pub(super) fn round<'a>(rows: impl Iterator<Item = ArrayView1<'a, f32>>, biases: &Array1<f32>) -> Self {
+        let (mut weights, mut scales) = (Vec::new(), Vec::new());
+        for row in rows {
+            let largest = row.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
+            let scale = largest / 127.0;
+            scales.push(F32::new(scale));
+            weights.extend(row.iter().map(|&weight| if scale > 0.0 { (weight / scale).round() as i8 } else { 0 }));
+        }
+        weights.extend([0; LANES]);
+        let biases: Vec<F32> = biases.iter().map(|&bias| F32::new(bias)).collect();
+        Self {
+            n_topics: biases.len(),
+            weights: Packed::from_values(&weights),
+            scales: Packed::from_values(&scales),
+            biases: Packed::from_values(&biases),
+        }
+    }
+
+    /// The number of topics.
+    pub fn n_topics(&self) -> usize {
+        self.n_topics
+    }
+
+    /// The number of features.
+    pub fn n_features(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// A topic's score before any feature is seen.
+    pub fn bias(&self, topic: usize) -> f64 {
+        f64::from(self.biases[topic].get())
+    }
+
+    /// What one unit of a feature's value adds to a topic's score.
+    pub fn weight(&self, feature: usize, topic: usize) -> f64 {
+        f64::from(self.scales[feature].get()) * f64::from(self.weights[feature * self.n_topics + topic])
+    }
+
+    pub(crate) fn weights(&self) -> &Packed<i8> {
+        &self.weights
+    }
+
+    pub(crate) fn scales(&self) -> &Packed<F32> {
+        &self.scales
+    }
+
+    pub(crate) fn biases(&self) -> &Packed<F32> {
+        &self.biases
+    }
+
+    /// The raw score of each topic for a row; sums run in the order of the features, so the same row gives the same
+    /// bits wherever it is scored.
+    pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
+        let (weights, scales) = (&*self.weights, &*self.scales);
+        scratch.scaled.clear();
+        scratch.scaled.extend(row.iter().map(|(feature, value)| value * scales[feature].get()));
+        scores.clear();
+        for first_topic in (0..self.n_topics).step_by(LANES) {
+            let mut sums = [0.0f64; LANES];
+            for (features, values) in row.features.chunks(TERMS_PER_SUM).zip(scratch.scaled.chunks(TERMS_PER_SUM)) {
+                let mut partial = [0.0f32; LANES];
+                for (&feature, &value) in features.iter().zip(values) {
+                    let start = feature as usize * self.n_topics + first_topic;
+                    // The padding makes this whole for the last feature too; lanes beyond the topics are ignored.
+                    let lanes = &weights[start..start + LANES];
+                    for lane in 0..LANES {
+                        partial[lane] += value * f32::from(lanes[lane]);
+                    }
+                }
+                (0..LANES).for_each(|lane| sums[lane] += f64::from(partial[lane]));
+            }
+            let topics = first_topic..self.n_topics.min(first_topic + LANES);
+            scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
+        }
+    }
+}
+
+impl PredictInplace<SparseRows, Array2<f64>> for QuantizedWeights {
+    fn predict_inplace<'a>(&'a self, rows: &'a SparseRows, scores: &mut Array2<f64>) {
+        let mut targets: Vec<_> = scores.rows_mut().into_iter().collect();
+        targets.par_iter_mut().enumerate().for_each_init(
+            || (ScoreScratch::default(), Vec::new()),
+            |(scratch, row_scores), (row, target)| {
+                self.score(rows.row(row), scratch, row_scores);
+                target.iter_mut().zip(row_scores.iter()).for_each(|(target, &score)| *target = score);
+            },
+        );
+    }
+
+    fn default_target(&self, rows: &SparseRows) -> Array2<f64> {
+        Array2::zeros((rows.nsamples(), self.n_topics))
+    }
+}

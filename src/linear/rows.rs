@@ -1,0 +1,92 @@
+//! The rows of a problem as the solver wants them: laid out so that it seldom waits for memory.
+//!
+//! Most features of a text corpus are held by two or three documents. Their weights would make up most of the solver's
+//! memory, and each look at one would be a cache miss. But a weight is a sum over the documents that hold the feature,
+//! w = Σ dual · value, so what such *rare* features add to a document's margin is a sum over the few documents that
+//! share them: Σ dual · (product of the two rows over rare features). The products are computed once; the duals of all
+//! documents are far fewer than the weights of all features. The *common* features are numbered by falling frequency:
+//! the few thousand that make up most of every text lie together.
+
+use std::cmp::Reverse;
+
+use linfa::dataset::Records;
+
+use crate::features::{SparseRow, SparseRows};
+
+/// Features of at most this many documents are rare.
+const MAX_RARE_DOCUMENTS: u32 = 3;
+
+/// A problem's rows, in two parts.
+pub(super) struct SolverRows {
+    /// Documents × common features.
+    pub(super) common: SparseRows,
+    /// The original number of each common feature.
+    pub(super) common_features: Vec<u32>,
+    /// Documents × documents: the products of their rows over rare features; a document with itself too.
+    pub(super) rare: SparseRows,
+    /// Each (original feature, document, value) of rare features.
+    pub(super) rare_entries: Vec<(u32, u32, f32)>,
+    /// Of each whole row, with 1 for the bias: the weight of a feature that is 1 in every document.
+    pub(super) squared_norms: Vec<f32>,
+}
+
+impl SolverRows {
+    pub(super) fn of(rows: &SparseRows) -> Self {
+        let mut n_holders = vec![0u32; rows.nfeatures()];
+        rows.iter().flat_map(|row| row.features).for_each(|&feature| n_holders[feature as usize] += 1);
+        let is_rare = |feature: u32| n_holders[feature as usize] <= MAX_RARE_DOCUMENTS;
+        let mut common_features: Vec<u32> = (0..rows.nfeatures() as u32).filter(|&feature| !is_rare(feature)).collect();
+        common_features.sort_by_key(|&feature| Reverse(n_holders[feature as usize]));
+        let mut numbers = vec![0; rows.nfeatures()];
+        for (number, &feature) in common_features.iter().enumerate() {
+            numbers[feature as usize] = number as u32;
+        }
+        let (mut common, mut rare_entries) = (SparseRows::new(common_features.len()), Vec::new());
+        let (mut features, mut values) = (Vec::new(), Vec::new());
+        for (document, row) in rows.iter().enumerate() {
+            features.clear();
+            values.clear();
+            for (&feature, &value) in row.features.iter().zip(row.values) {
+                if is_rare(feature) {
+                    rare_entries.push((feature, document as u32, value));
+                } else {
+                    features.push(numbers[feature as usize]);
+                    values.push(value);
+                }
+            }
+            common.push(SparseRow { features: &features, values: &values });
+        }
+        // By feature; within a feature, documents stay in order.
+        rare_entries.sort_by_key(|&(feature, _, _)| feature);
+        Self {
+            rare: rare_products(&rare_entries, rows.nsamples()),
+            common,
+            common_features,
+            rare_entries,
+            squared_norms: rows.iter().map(|row| 1.0 + row.values.iter().map(|v| v * v).sum::<f32>()).collect(),
+        }
+    }
+}
+
+fn rare_products(entries: &[(u32, u32, f32)], n_documents: usize) -> SparseRows {
+    let mut products: Vec<(u32, u32, f32)> = Vec::with_capacity(2 * entries.len());
+    for holders in entries.chunk_by(|a, b| a.0 == b.0) {
+        for &(_, document, value) in holders {
+            products.extend(holders.iter().map(|&(_, other, other_value)| (document, other, value * other_value)));
+        }
+    }
+    products.sort_by_key(|&(document, other, _)| (document, other));
+    let mut rows = SparseRows::new(n_documents);
+    let mut pairs = products.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).peekable();
+    let (mut others, mut sums) = (Vec::new(), Vec::new());
+    for document in 0..n_documents as u32 {
+        others.clear();
+        sums.clear();
+        while let Some(pair) = pairs.next_if(|pair| pair[0].0 == document) {
+            others.push(pair[0].1);
+            sums.push(pair.iter().map(|&(_, _, product)| product).sum());
+        }
+        rows.push(SparseRow { features: &others, values: &sums });
+    }
+    rows
+}

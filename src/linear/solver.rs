@@ -1,0 +1,294 @@
+//! Dual coordinate descent for linear SVMs with squared hinge loss (Hsieh, Chang, Lin, Keerthi & Sundararajan, *A Dual
+//! Coordinate Descent Method for Large-scale Linear SVM*, ICML 2008; liblinear's solver 1), for several topics at once.
+//!
+//! Topics are independent problems over the same rows, so a block of [`LANES`] of them walks the rows together: each
+//! sparse row is read once, and the arithmetic runs over the lanes side by side. A block stops when all its topics are
+//! within tolerance, and blocks are always cut the same way, so the result doesn't depend on the number of threads.
+//!
+//! Time goes into fetching weights from memory; [`super::rows`] says what is done about it.
+
+use linfa::dataset::Records;
+use ndarray::{Array1, Array2};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+
+use super::hyperparameters::{LinearError, LinearSvmValidParams};
+use super::rows::SolverRows;
+use super::weights::LinearWeights;
+use crate::features::{SparseRow, SparseRows};
+use crate::targets::Targets;
+
+/// Topics that one block fits side by side: two SSE registers, one AVX register.
+const LANES: usize = 8;
+
+type Lanes = [f32; LANES];
+
+/// Numbers of one feature or document; aligned, so that they never lie across two cache lines.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct AlignedLanes(Lanes);
+
+/// All topics' problems over one set of rows. Solving again with another C starts from the last solution, which is
+/// always feasible: squared hinge loss puts no upper bound on the dual variables.
+pub(crate) struct OneVsRestSolver {
+    rows: SolverRows,
+    blocks: Vec<BlockSolver>,
+    n_topics: usize,
+    n_features: usize,
+}
+
+impl OneVsRestSolver {
+    pub(crate) fn new(
+        rows: &SparseRows,
+        targets: &Targets,
+        params: &LinearSvmValidParams,
+    ) -> Result<Self, LinearError> {
+        if rows.nsamples() != targets.n_documents() {
+            let (n_rows, n_targets) = (rows.nsamples(), targets.n_documents());
+            return Err(LinearError::ShapeMismatch { n_rows, n_targets });
+        }
+        let n_features = rows.nfeatures();
+        let rows = SolverRows::of(rows);
+        let n_topics = targets.n_topics();
+        let n_blocks = n_topics.div_ceil(LANES);
+        let blocks = (0..n_blocks)
+            .map(|block| (block * n_topics / n_blocks)..((block + 1) * n_topics / n_blocks))
+            .map(|topics| BlockSolver::new(&rows, targets, params, topics))
+            .collect();
+        Ok(Self { rows, blocks, n_topics, n_features })
+    }
+
+    /// Fits all topics with this C; says whether all came within tolerance.
+    pub(crate) fn solve(&mut self, c: f32, params: &LinearSvmValidParams) -> bool {
+        let rows = &self.rows;
+        self.blocks.par_iter_mut().map(|block| block.solve(rows, c, params)).reduce(|| true, |a, b| a && b)
+    }
+
+    /// The weights and biases fitted last.
+    pub(crate) fn weights(&self) -> LinearWeights {
+        let mut weights = Array2::zeros((self.n_features, self.n_topics));
+        let mut biases = Array1::zeros(self.n_topics);
+        for block in &self.blocks {
+            let topics = block.first_topic..block.first_topic + block.n_lanes;
+            for (&feature, lanes) in self.rows.common_features.iter().zip(&block.weights) {
+                let mut row = weights.row_mut(feature as usize);
+                topics.clone().zip(lanes.0).for_each(|(topic, weight)| row[topic] = weight);
+            }
+            for &(feature, document, value) in &self.rows.rare_entries {
+                let mut row = weights.row_mut(feature as usize);
+                let duals = block.duals[document as usize].0;
+                topics.clone().zip(duals).for_each(|(topic, dual)| row[topic] += dual * value);
+            }
+            topics.zip(block.bias).for_each(|(topic, bias)| biases[topic] = bias);
+        }
+        LinearWeights { weights, biases }
+    }
+}
+
+/// The problems of one block of topics.
+struct BlockSolver {
+    first_topic: usize,
+    n_lanes: usize,
+    /// Bit `lane` of a document's byte says whether it has the lane's topic.
+    positives: Vec<u8>,
+    positive_factors: Lanes,
+    /// The primal solution, by common feature; always Σ signed dual · value.
+    weights: Vec<AlignedLanes>,
+    bias: Lanes,
+    /// The dual variables, by document, each with the sign of its document.
+    duals: Vec<AlignedLanes>,
+}
+
+/// What a pass learns about how far each lane is from its optimum.
+#[derive(Clone, Copy)]
+struct Violations {
+    largest: Lanes,
+    smallest: Lanes,
+}
+
+impl BlockSolver {
+    fn new(
+        rows: &SolverRows,
+        targets: &Targets,
+        params: &LinearSvmValidParams,
+        topics: std::ops::Range<usize>,
+    ) -> Self {
+        let n_documents = targets.n_documents();
+        let lane_of = |topic: &u32| (*topic as usize).checked_sub(topics.start).filter(|&lane| lane < topics.len());
+        let positives: Vec<u8> = (0..n_documents)
+            .map(|document| targets.of(document).iter().filter_map(lane_of).fold(0, |bits, lane| bits | 1 << lane))
+            .collect();
+        let mut positive_factors = [1.0; LANES];
+        for (lane, factor) in positive_factors.iter_mut().enumerate().take(topics.len()) {
+            let n_positive = positives.iter().filter(|&&bits| bits >> lane & 1 == 1).count();
+            *factor = params.balance.positive_factor(n_positive, n_documents - n_positive);
+        }
+        Self {
+            first_topic: topics.start,
+            n_lanes: topics.len(),
+            positives,
+            positive_factors,
+            weights: vec![AlignedLanes([0.0; LANES]); rows.common.nfeatures()],
+            bias: [0.0; LANES],
+            duals: vec![AlignedLanes([0.0; LANES]); n_documents],
+        }
+    }
+
+    /// Descends until every lane's largest and smallest projected gradient over all documents are within tolerance.
+    fn solve(&mut self, rows: &SolverRows, c: f32, params: &LinearSvmValidParams) -> bool {
+        let n_documents = self.duals.len();
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(params.seed);
+        let mut active: Vec<u32> = (0..n_documents as u32).collect();
+        let mut bounds = self.no_bounds();
+        for _ in 0..params.max_passes {
+            shuffle(&mut active, &mut random);
+            let whole = active.len() == n_documents;
+            let violations = self.pass(rows, c, &mut active, &bounds);
+            let within = |lane: usize| violations.largest[lane] - violations.smallest[lane] <= params.tolerance;
+            if (0..self.n_lanes).all(within) {
+                if whole {
+                    return true;
+                }
+                // Within tolerance on the documents that were left: look at all of them again.
+                active = (0..n_documents as u32).collect();
+                bounds = self.no_bounds();
+            } else {
+                for (bound, largest) in bounds.iter_mut().zip(violations.largest).take(self.n_lanes) {
+                    *bound = if largest > 0.0 { largest } else { f32::INFINITY };
+                }
+            }
+        }
+        false
+    }
+
+    /// No document is beyond an infinite bound; lanes without a topic get one that all documents are beyond.
+    fn no_bounds(&self) -> Lanes {
+        std::array::from_fn(|lane| if lane < self.n_lanes { f32::INFINITY } else { f32::NEG_INFINITY })
+    }
+
+    /// One step for each active document. Documents that are beyond the margin of every lane, by more than the last
+    /// pass's largest violation, leave the active set ("shrinking", §3.2 of the paper).
+    fn pass(&mut self, rows: &SolverRows, c: f32, active: &mut Vec<u32>, bounds: &Lanes) -> Violations {
+        let mut violations = Violations { largest: [0.0; LANES], smallest: [0.0; LANES] };
+        let diagonals =
+            Diagonals { negative: 0.5 / c, positive: self.positive_factors.map(|factor| 0.5 / (c * factor)) };
+        let pass = Pass { block: self, rows, active, diagonals: &diagonals, bounds, violations: &mut violations };
+        // With the widest registers that the processor has; the arithmetic, and so the result, is the same with all.
+        pulp::Arch::new().dispatch(pass);
+        violations
+    }
+
+    /// Moves a document's dual variables to their optimum given all others; says whether the document stays active.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        rows: &SolverRows,
+        document: usize,
+        diagonals: &Diagonals,
+        bounds: &Lanes,
+        violations: &mut Violations,
+    ) -> bool {
+        let row = rows.common.row(document);
+        let mut margins = self.bias;
+        add_common(&mut margins, &self.weights, row);
+        add_rare(&mut margins, &self.duals, rows.rare.row(document));
+        let (duals, positives) = (&mut self.duals[document].0, self.positives[document]);
+        let squared_norm = rows.squared_norms[document];
+        let (mut steps, mut stays, mut moves) = ([0.0; LANES], false, false);
+        for lane in 0..LANES {
+            let is_positive = positives >> lane & 1 == 1;
+            let (sign, diagonal) =
+                if is_positive { (1.0, diagonals.positive[lane]) } else { (-1.0, diagonals.negative) };
+            let dual = duals[lane] * sign;
+            let gradient = sign * margins[lane] - 1.0 + dual * diagonal;
+            let is_shrunk = dual == 0.0 && gradient > bounds[lane];
+            let projected = if dual > 0.0 { gradient } else { gradient.min(0.0) };
+            let projected = if is_shrunk { 0.0 } else { projected };
+            stays |= !is_shrunk;
+            violations.largest[lane] = violations.largest[lane].max(projected);
+            violations.smallest[lane] = violations.smallest[lane].min(projected);
+            let optimum = (dual - gradient / (squared_norm + diagonal)).max(0.0);
+            let next = if projected.abs() > 1e-12 { optimum } else { dual };
+            moves |= next != dual;
+            steps[lane] = (next - dual) * sign;
+            duals[lane] = next * sign;
+        }
+        if moves {
+            add_scaled(&mut self.weights, &mut self.bias, row, steps);
+        }
+        stays
+    }
+}
+
+/// One pass, as pulp takes it to compile it for several kinds of processors.
+struct Pass<'a> {
+    block: &'a mut BlockSolver,
+    rows: &'a SolverRows,
+    active: &'a mut Vec<u32>,
+    diagonals: &'a Diagonals,
+    bounds: &'a Lanes,
+    violations: &'a mut Violations,
+}
+
+impl pulp::WithSimd for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let mut n_kept = 0;
+        for place in 0..self.active.len() {
+            let document = self.active[place];
+            if self.block.step(self.rows, document as usize, self.diagonals, self.bounds, self.violations) {
+                self.active[n_kept] = document;
+                n_kept += 1;
+            }
+        }
+        self.active.truncate(n_kept);
+    }
+}
+
+/// What squared hinge loss adds to the diagonal of the dual problem's matrix: 1 / 2C, by the document's sign.
+struct Diagonals {
+    negative: f32,
+    positive: Lanes,
+}
+
+/// Adds weight · value of a row's common features to the margins.
+#[inline(always)]
+fn add_common(margins: &mut Lanes, weights: &[AlignedLanes], row: SparseRow<'_>) {
+    for (feature, value) in row.iter() {
+        let weights = &weights[feature].0;
+        for lane in 0..LANES {
+            margins[lane] += weights[lane] * value;
+        }
+    }
+}
+
+/// Adds what the rare features, whose weights aren't kept, add to the margins.
+#[inline(always)]
+fn add_rare(margins: &mut Lanes, duals: &[AlignedLanes], products: SparseRow<'_>) {
+    add_common(margins, duals, products);
+}
+
+#[inline(always)]
+fn add_scaled(weights: &mut [AlignedLanes], bias: &mut Lanes, row: SparseRow<'_>, steps: Lanes) {
+    for (feature, value) in row.iter() {
+        let weights = &mut weights[feature].0;
+        for lane in 0..LANES {
+            weights[lane] += steps[lane] * value;
+        }
+    }
+    for lane in 0..LANES {
+        bias[lane] += steps[lane];
+    }
+}
+
+/// Fisher-Yates. Our own, because what `rand` draws for the same seed may change between its versions.
+fn shuffle(documents: &mut [u32], random: &mut Xoshiro256PlusPlus) {
+    for last in (1..documents.len()).rev() {
+        // The bias of the product method is below 2⁻³², nothing to a solver.
+        let other = (u64::from(random.r#gen::<u32>()) * (last as u64 + 1)) >> 32;
+        documents.swap(last, other as usize);
+    }
+}

@@ -1,0 +1,38 @@
+//! The `topicd` program: a table of contents of its commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use topicd::cli::{self, about, classify, evaluate, serve, train};
+
+/// Sorts news and other documents into topics: as a gRPC service, and on the command line.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+struct Topicd {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gRPC server.
+    Serve(serve::Args),
+    /// Sort documents from files into topics.
+    Classify(classify::Args),
+    /// Train a model on labelled documents.
+    Train(train::Args),
+    /// Measure a model on labelled documents.
+    Evaluate(evaluate::Args),
+    /// Tell the version, the bundled model, and whose texts it was trained on.
+    About,
+}
+
+fn main() -> ExitCode {
+    cli::exit(match Topicd::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::About => about::run(),
+    })
+}

@@ -1,0 +1,120 @@
+//! `topicd.v1.ClassifierService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::deadline::Deadline;
+use super::drain::Draining;
+use super::status::{Refusal, rpc_status};
+use crate::api::pb::batch_classify_result::Result as BatchResult;
+use crate::api::pb::stream_classify_response::Result as StreamResult;
+use crate::api::pb::{self, classifier_service_server};
+use crate::api::{request, response};
+use crate::config::Limits;
+use crate::service::panic::catch_async;
+use crate::service::{ClassifyService, Error};
+
+/// The methods of `topicd.v1.ClassifierService`.
+#[derive(Debug, Clone)]
+pub(super) struct ClassifierService {
+    pub(super) classify: Arc<ClassifyService>,
+    pub(super) limits: Limits,
+    pub(super) draining: Draining,
+}
+
+#[tonic::async_trait]
+impl classifier_service_server::ClassifierService for ClassifierService {
+    async fn classify(&self, request: Request<pb::ClassifyRequest>) -> Result<Response<pb::ClassifyResponse>, Status> {
+        let call = request::classify_call(request.into_inner(), &self.limits)?;
+        let answer = self.classify.classify(call).await?;
+        Ok(Response::new(response::classify_response(answer)))
+    }
+
+    async fn batch_classify(
+        &self,
+        request: Request<pb::BatchClassifyRequest>,
+    ) -> Result<Response<pb::BatchClassifyResponse>, Status> {
+        let call = request::batch_call(request.into_inner(), &self.limits)?;
+        let answers = self.classify.classify_batch(call).await?;
+        let results = answers.into_iter().map(|answer| {
+            let result = match answer {
+                Ok(answer) => BatchResult::Response(response::classify_response(answer)),
+                Err(error) => BatchResult::Error(rpc_status(error)),
+            };
+            pb::BatchClassifyResult { result: Some(result) }
+        });
+        Ok(Response::new(pb::BatchClassifyResponse { results: results.collect() }))
+    }
+
+    type StreamClassifyStream = BoxStream<'static, Result<pb::StreamClassifyResponse, Status>>;
+
+    async fn stream_classify(
+        &self,
+        request: Request<Streaming<pb::StreamClassifyRequest>>,
+    ) -> Result<Response<Self::StreamClassifyStream>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
+        let draining = self.draining.clone();
+        let stop = Box::pin(async move {
+            tokio::select! {
+                () = draining.begun() => Refusal::Draining,
+                () = deadline.passed() => Refusal::DeadlineExceeded,
+            }
+        });
+        let documents = DocumentStream { service: self.clone(), inbound: request.into_inner(), stop, n_answered: 0 };
+        Ok(Response::new(stream::unfold(Some(documents), DocumentStream::next).boxed()))
+    }
+}
+
+/// A `StreamClassify` call in progress. It reads a document when the answer to the one before has been taken, so a
+/// caller who doesn't read isn't read from.
+struct DocumentStream {
+    service: ClassifierService,
+    inbound: Streaming<pb::StreamClassifyRequest>,
+    /// Ends the call between two documents.
+    stop: Pin<Box<dyn Future<Output = Refusal> + Send>>,
+    n_answered: u64,
+}
+
+impl DocumentStream {
+    /// The answer to the next document, and the stream unless that was its end.
+    async fn next(this: Option<Self>) -> Option<(Result<pb::StreamClassifyResponse, Status>, Option<Self>)> {
+        let mut this = this?;
+        let message = tokio::select! {
+            biased;
+            refusal = &mut this.stop => Err(refusal),
+            message = this.inbound.message() => {
+                message.map_err(|status| Refusal::from_tonic(&status, "StreamClassify"))
+            }
+        };
+        match message {
+            Ok(Some(request)) => Some((Ok(this.answer(request).await), Some(this))),
+            Ok(None) => None,
+            Err(refusal) => Some((Err(refusal.into()), None)),
+        }
+    }
+
+    /// One document's answer or error, whatever happens.
+    async fn answer(&mut self, request: pb::StreamClassifyRequest) -> pb::StreamClassifyResponse {
+        // A caller who sends and reads fast keeps this task always ready: let others have the thread at times.
+        tokio::task::coop::consume_budget().await;
+        self.n_answered += 1;
+        let answer = catch_async(async {
+            let call = request::stream_call(request, &self.service.limits)?;
+            Ok(response::classify_response(self.service.classify.classify(call).await?))
+        });
+        let result = match answer.await.and_then(|answer: Result<_, Error>| answer) {
+            Ok(response) => StreamResult::Response(response),
+            Err(error) => StreamResult::Error(rpc_status(error)),
+        };
+        pb::StreamClassifyResponse { result: Some(result) }
+    }
+}
+
+impl Drop for DocumentStream {
+    fn drop(&mut self) {
+        tracing::debug!(n_documents = self.n_answered, "StreamClassify ended");
+    }
+}

@@ -1,0 +1,139 @@
+//! gRPC: the services of `topicd.v1`, health and reflection on one port.
+//!
+//! One file a service; a method extracts the call from the message, has the service answer it, and converts the answer.
+//! What holds for all calls is in `edge`, and which error has which status is in `status`.
+
+mod classifier_service;
+mod deadline;
+mod drain;
+mod edge;
+mod model_service;
+mod status;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::api::DESCRIPTORS;
+use crate::api::pb::classifier_service_server::ClassifierServiceServer;
+use crate::api::pb::model_service_server::ModelServiceServer;
+use crate::config::{LimitsError, ServeConfig};
+use crate::service::ClassifyService;
+use crate::service::data_dir::{DataDir, DataDirError};
+use classifier_service::ClassifierService;
+use drain::Draining;
+use edge::EdgeLayer;
+use model_service::ModelService;
+
+/// The services that are ours, by the names that health and reflection know them by.
+const OUR_SERVICES: [&str; 2] =
+    [ClassifierServiceServer::<ClassifierService>::NAME, ModelServiceServer::<ModelService>::NAME];
+
+/// Why a server doesn't run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The limits contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// The data directory can't be had.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The listener has no address.
+    #[error("the listening socket can't be used")]
+    Listener(#[from] io::Error),
+    /// The built-in descriptors are broken.
+    #[error("the built-in descriptor set can't be served")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// Serving failed.
+    #[error("the gRPC server failed")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves `classify` on `listener` until `shutdown` completes and the calls in flight are done, or
+/// `config.drain_timeout` has passed since.
+///
+/// The caller owns port and signal: tests listen on port 0. Locks the data directory while it runs. When calls can be
+/// answered it logs `listening` with the `address`.
+///
+/// # Errors
+/// The configuration can't be obeyed, or the transport fails.
+pub async fn run(
+    listener: TcpListener,
+    config: &ServeConfig,
+    classify: Arc<ClassifyService>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    config.limits.check()?;
+    let _data_dir = DataDir::lock(&config.data_dir)?;
+    let address = listener.local_addr()?;
+    let health = HealthReporter::new();
+    let (drain, draining) = drain::signal();
+    let services = services(config, classify, &health, &draining)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut serving =
+        pin!(Server::builder().layer(EdgeLayer { draining: draining.clone() }).serve_with_incoming_shutdown(
+            services,
+            incoming,
+            draining.begun()
+        ));
+
+    set_health(&health, ServingStatus::Serving).await;
+    tracing::info!(%address, "listening");
+    tokio::select! {
+        result = &mut serving => return Ok(result?),
+        () = shutdown => {}
+    }
+
+    tracing::info!("stopping");
+    // First the news, then the signal: it ends the streams that carry the news.
+    set_health(&health, ServingStatus::NotServing).await;
+    drain.send_replace(true);
+    match tokio::time::timeout(config.drain_timeout, serving).await {
+        Ok(result) => result?,
+        Err(_) => tracing::warn!(timeout = ?config.drain_timeout, "calls still in flight are cut off"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Our services, health and reflection.
+fn services(
+    config: &ServeConfig,
+    classify: Arc<ClassifyService>,
+    health: &HealthReporter,
+    draining: &Draining,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let limits = config.limits;
+    let max_message_bytes = limits.max_message_bytes.get() as usize;
+    let classifier_service = ClassifierService { classify: Arc::clone(&classify), limits, draining: draining.clone() };
+    let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());
+    Ok(Routes::new(ClassifierServiceServer::new(classifier_service).max_decoding_message_size(max_message_bytes))
+        .add_service(
+            ModelServiceServer::new(ModelService { classify, limits }).max_decoding_message_size(max_message_bytes),
+        )
+        .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+/// Describes what is mounted, comments included.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Sets the health of the server, which has the empty name, and of each of our services.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in OUR_SERVICES.into_iter().chain([""]) {
+        health.set_service_status(name, status).await;
+    }
+}

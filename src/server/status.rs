@@ -1,0 +1,165 @@
+//! Every way in which a call fails, and the status that it fails with: one table, [`Refusal::row`].
+//!
+//! Each status says in words what was seen, what is allowed and what to try, and for programs carries google.rpc
+//! details: always an `ErrorInfo` with a reason and the domain `topicd`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
+
+use crate::service;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "topicd";
+
+/// When to try again after a refusal that time mends: about what the documents in flight take.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a call isn't answered: the service's own reasons, and those of carrying the call.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    #[error("the server is stopping; call again, to reach another one or this one when it is back")]
+    Draining,
+    #[error("the deadline passed before there was an answer; allow more time, or ask for less in one call")]
+    DeadlineExceeded,
+    #[error(
+        "the message has {n_bytes} bytes; the limit max_message_bytes is {limit}; send shorter documents, or fewer in \
+         one message"
+    )]
+    MessageTooLarge { n_bytes: u64, limit: u64 },
+    #[error(
+        "the message can't be read as the method's request: {0}; compare the client's .proto files with reflection"
+    )]
+    MalformedMessage(String),
+    #[error("{0} isn't a method of this server; reflection lists those that are")]
+    UnknownMethod(String),
+    /// What tonic, or its health or reflection service, said.
+    #[error("{message}")]
+    Transport { code: Code, message: String },
+}
+
+/// A refusal's row in the table: code, reason, the reason's metadata, and details besides.
+type Row = (Code, &'static str, HashMap<String, String>, ErrorDetails);
+
+impl Refusal {
+    fn row(&self) -> Row {
+        use service::Error;
+        let mut details = ErrorDetails::new();
+        let mut metadata = HashMap::new();
+        let (code, reason) = match self {
+            Self::Service(Error::InvalidRequest(violations)) => {
+                details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
+                (Code::InvalidArgument, "INVALID_REQUEST")
+            }
+            Self::Service(Error::UnknownClassifier(name)) => {
+                details.set_resource_info("Classifier", name.to_string(), "", self.to_string());
+                (Code::NotFound, "UNKNOWN_CLASSIFIER")
+            }
+            Self::Service(Error::UnknownVersion(name)) => {
+                details.set_resource_info("ModelVersion", name.to_string(), "", self.to_string());
+                (Code::NotFound, "UNKNOWN_VERSION")
+            }
+            Self::Service(Error::Overloaded { limit, .. }) => {
+                details.set_retry_info(Some(RETRY_AFTER));
+                metadata.insert("max_documents_in_flight".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "OVERLOADED")
+            }
+            Self::Service(Error::Panicked(id)) => {
+                metadata.insert("id".to_owned(), id.to_string());
+                (Code::Internal, "PANIC")
+            }
+            Self::Draining => {
+                details.set_retry_info(Some(RETRY_AFTER));
+                (Code::Unavailable, "DRAINING")
+            }
+            Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            // No RetryInfo: the same message never fits.
+            Self::MessageTooLarge { n_bytes, limit } => {
+                metadata.insert("message_bytes".to_owned(), n_bytes.to_string());
+                metadata.insert("max_message_bytes".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+            }
+            Self::MalformedMessage(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),
+            Self::Transport { code, .. } => (*code, "TRANSPORT"),
+        };
+        (code, reason, metadata, details)
+    }
+
+    /// Reads a status that tonic made of its own for a call of `path`, before or beside our handlers.
+    pub(super) fn from_tonic(status: &Status, path: &str) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            // "... found 20 bytes, the limit is: 10 bytes"
+            Code::OutOfRange => match numbers_in(&message)[..] {
+                [n_bytes, limit] => Self::MessageTooLarge { n_bytes, limit },
+                _ => Self::Transport { code: Code::ResourceExhausted, message },
+            },
+            // Tonic blames the server for messages that it can't read.
+            // Our own INTERNAL has details, and never gets here.
+            Code::Internal => Self::MalformedMessage(message),
+            Code::Unimplemented if message.is_empty() => Self::UnknownMethod(path.to_owned()),
+            code => Self::Transport { code, message },
+        }
+    }
+}
+
+fn field_violation(violation: &service::FieldViolation) -> FieldViolation {
+    let service::FieldViolation { field, reason, description } = violation;
+    FieldViolation { reason: (*reason).to_owned(), ..FieldViolation::new(field, description) }
+}
+
+fn numbers_in(text: &str) -> Vec<u64> {
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason, metadata, mut details) = refusal.row();
+        details.set_error_info(reason, DOMAIN, metadata);
+        Self::with_error_details(code, refusal.to_string(), details)
+    }
+}
+
+impl From<service::Error> for Status {
+    fn from(error: service::Error) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+/// The same status as part of a response: a batch's or a stream's, for one document.
+pub(super) fn rpc_status(error: service::Error) -> pb::Status {
+    let status = Status::from(error);
+    // A status with details carries itself, encoded, as its details.
+    pb::Status::decode(status.details()).unwrap_or_else(|_| pb::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tonics_own_statuses_are_told_apart() {
+        let read = |status: Status| Status::from(Refusal::from_tonic(&status, "/topicd.v1.ClassifierService/Guess"));
+        let reason = |status: &Status| status.get_details_error_info().unwrap().reason;
+
+        let status = read(Status::unimplemented(""));
+        assert_eq!((status.code(), &*reason(&status)), (Code::Unimplemented, "UNKNOWN_METHOD"));
+        assert!(status.message().starts_with("/topicd.v1.ClassifierService/Guess"));
+
+        let status = read(Status::out_of_range("a new wording of tonic's"));
+        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "a new wording of tonic's"));
+
+        let status = read(Status::not_found("service not registered"));
+        assert_eq!((status.code(), &*reason(&status)), (Code::NotFound, "TRANSPORT"));
+    }
+}

@@ -1,0 +1,154 @@
+//! Classifying for callers: one document, or a batch of them.
+//!
+//! There is one way to an answer, [`answer`], whoever asks: a document gets the same answer, to the bit, alone, in a
+//! batch and in a stream.
+
+use std::cell::RefCell;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use super::error::Error;
+use super::live::{LiveClassifiers, LiveVersion};
+use super::model_name::ModelName;
+use super::panic::catch;
+use super::workers::{IsAwaited, Workers};
+use crate::classifier::{Classification, ClassifyOptions, ClassifyScratch};
+use crate::document::Document;
+
+/// A single document up to this size, in bytes, is classified on the thread that serves its connection: that takes
+/// some hundred microseconds at most, hardly more than handing it to a worker and back. Larger ones, and batches, go to
+/// the workers.
+pub const MAX_INLINE_BYTES: usize = 16 * 1024;
+
+/// A document within the limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedDocument {
+    /// The document, as it is classified.
+    pub document: Document,
+    /// Whether its end was left out to make it fit.
+    pub truncated: bool,
+}
+
+/// One document to classify.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassifyCall {
+    /// Which model is asked.
+    pub model: ModelName,
+    /// What is classified.
+    pub document: AcceptedDocument,
+    /// What to answer.
+    pub options: ClassifyOptions,
+}
+
+/// Documents to classify by the same model with the same options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchCall {
+    /// Which model is asked.
+    pub model: ModelName,
+    /// What is classified; a document that can't be keeps its place with the reason.
+    pub documents: Vec<Result<AcceptedDocument, Error>>,
+    /// What to answer.
+    pub options: ClassifyOptions,
+}
+
+/// The answer to one document.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The version that answered.
+    pub version: Arc<LiveVersion>,
+    /// What it said.
+    pub classification: Classification,
+    /// The caller's name for the document.
+    pub document_id: String,
+    /// Whether the document's end was left out.
+    pub truncated: bool,
+}
+
+/// Classifies documents for all callers.
+#[derive(Debug)]
+pub struct ClassifyService {
+    live: LiveClassifiers,
+    workers: Workers,
+}
+
+impl ClassifyService {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// The operating system gives no more threads.
+    pub fn start(
+        live: LiveClassifiers,
+        max_documents_in_flight: NonZeroU32,
+    ) -> Result<Self, rayon::ThreadPoolBuildError> {
+        Ok(Self { live, workers: Workers::start(max_documents_in_flight)? })
+    }
+
+    /// The classifiers that answer.
+    pub fn live(&self) -> &LiveClassifiers {
+        &self.live
+    }
+
+    /// The workers, and the limit on what is in flight.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Classifies one document.
+    ///
+    /// # Errors
+    /// The model is unknown, too much is in flight, or there was a panic.
+    pub async fn classify(&self, call: ClassifyCall) -> Result<Answer, Error> {
+        let ClassifyCall { model, document, options } = call;
+        let version = self.live.resolve(&model)?;
+        let admission = self.workers.admit(1)?;
+        if document.document.n_bytes() <= MAX_INLINE_BYTES {
+            return answer(&version, document, &options);
+        }
+        self.workers
+            .run(admission, move |is_awaited| is_awaited().then(|| answer(&version, document, &options)))
+            .await?
+    }
+
+    /// Classifies a batch: one result a document, in their order.
+    ///
+    /// # Errors
+    /// The model is unknown, or too much is in flight. What concerns one document is its own result.
+    pub async fn classify_batch(&self, call: BatchCall) -> Result<Vec<Result<Answer, Error>>, Error> {
+        let BatchCall { model, documents, options } = call;
+        let version = self.live.resolve(&model)?;
+        let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
+        let admission = self.workers.admit(n_documents)?;
+        let classify_all = move |is_awaited: IsAwaited<'_>| {
+            let answers = documents.into_par_iter().map(|document| {
+                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options)))
+            });
+            answers.collect()
+        };
+        self.workers.run(admission, classify_all).await
+    }
+}
+
+/// Classifies one document on this thread.
+///
+/// # Errors
+/// [`Error::Panicked`].
+pub fn answer(
+    version: &Arc<LiveVersion>,
+    document: AcceptedDocument,
+    options: &ClassifyOptions,
+) -> Result<Answer, Error> {
+    thread_local! {
+        static SCRATCH: RefCell<ClassifyScratch> = RefCell::default();
+    }
+    let AcceptedDocument { document, truncated } = document;
+    let classification = catch(|| {
+        // Taken, not borrowed: a panic loses the buffers, and the next document starts with new ones.
+        let mut scratch = SCRATCH.take();
+        let classification = version.classifier.classify(&document, options, &mut scratch);
+        SCRATCH.set(scratch);
+        classification
+    })?;
+    Ok(Answer { version: Arc::clone(version), classification, document_id: document.id, truncated })
+}

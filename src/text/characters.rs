@@ -1,0 +1,95 @@
+//! What each character is to the tokenizer.
+
+use unicode_normalization::char::is_combining_mark;
+
+/// The four kinds of characters that tokenizing tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CharacterClass {
+    /// A letter or digit of a script that puts spaces between words, or `_`.
+    Spaced,
+    /// A letter or digit of a script that doesn't: Han, kana, Thai, Lao, Khmer, Myanmar.
+    Unspaced,
+    /// A combining mark: it belongs to the character before it.
+    Mark,
+    /// Anything else: it ends a token.
+    Separator,
+}
+
+impl CharacterClass {
+    /// The class of a character; letters, digits and marks as Unicode's general category has them.
+    pub fn of(c: char) -> Self {
+        if c == '_' || c.is_ascii_alphanumeric() {
+            Self::Spaced
+        } else if c.is_ascii() {
+            Self::Separator
+        } else if is_combining_mark(c) {
+            Self::Mark
+        } else if !c.is_alphanumeric() {
+            Self::Separator
+        } else if is_unspaced(c) {
+            Self::Unspaced
+        } else {
+            Self::Spaced
+        }
+    }
+}
+
+/// Whether a letter's script is written without spaces. By Unicode blocks, which never change once assigned; among them
+/// is the prolonged sound mark `ー`, whose script property is Common although it stands inside kana words only.
+fn is_unspaced(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0E00..=0x0EFF                     // Thai, Lao
+        | 0x1000..=0x109F | 0xA9E0..=0xA9FF | 0xAA60..=0xAA7F // Myanmar
+        | 0x1780..=0x17FF                   // Khmer
+        | 0x2E80..=0x2FDF | 0x3005..=0x3007 | 0x3021..=0x3029 | 0x3038..=0x303B // Han radicals, marks and numerals
+        | 0x3040..=0x30FF | 0x31F0..=0x31FF | 0xFF66..=0xFF9F | 0x1B000..=0x1B16F // kana
+        | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF) // Han
+}
+
+/// For each byte: itself in lower case when it is an ASCII token character, 0 when it is an ASCII separator,
+/// [`NOT_ASCII`] when it is part of a longer character.
+pub(crate) const ASCII_TOKEN_BYTE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b @ (b'a'..=b'z' | b'0'..=b'9' | b'_') => b,
+            b @ b'A'..=b'Z' => b.to_ascii_lowercase(),
+            0x80..=0xFF => NOT_ASCII,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+
+/// Marks bytes of characters beyond ASCII in [`ASCII_TOKEN_BYTE`]; no token character has this value.
+pub(crate) const NOT_ASCII: u8 = 0xFF;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_table_agrees_with_the_classes() {
+        for byte in 0..128u8 {
+            let class = CharacterClass::of(char::from(byte));
+            assert_eq!(ASCII_TOKEN_BYTE[usize::from(byte)] != 0, class == CharacterClass::Spaced, "{byte}");
+        }
+    }
+
+    #[test]
+    fn scripts() {
+        use CharacterClass::*;
+        for (characters, class) in [
+            ("aÉßжЖ٣अ한Ωⅻ_", Spaced),
+            ("漢々かカーｶไ0".trim_end_matches('0'), Unspaced),
+            ("\u{301}\u{93f}\u{e31}\u{64b}", Mark),
+            (" .,-–'’“。、！\u{200b}😀€©", Separator),
+        ] {
+            for c in characters.chars() {
+                assert_eq!(CharacterClass::of(c), class, "{c:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Cross-validation: the scores of each document by models that never saw it, and the C that makes them best.
+//!
+//! Vocabulary, weights and model are refitted in every fold, from that fold's training documents alone, and the scores
+//! come from 8-bit weights, as served. So nothing of a document is in its own score.
+
+use linfa::ParamGuard;
+use linfa::dataset::Records;
+use linfa::traits::PredictInplace;
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+
+use super::progress::{Progress, Stage};
+use super::train::TrainError;
+use crate::dataset::{Dataset, LabelKind, cross_validation_folds};
+use crate::features::counts::Postings;
+use crate::features::weighting::weigh_terms;
+use crate::features::{SparseRows, TermCounts};
+use crate::linear::{LinearSvmParams, OneVsRestSolver};
+use crate::targets::Targets;
+use crate::training_config::TrainingConfig;
+
+/// Folds of the cross-validation.
+const N_FOLDS: usize = 3;
+/// C is looked for here, from the smallest on, until one is worse than the one before.
+const CANDIDATES: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+/// Beyond this many candidates, fits take long: the search goes on only for a gain that is worth it.
+const N_ALWAYS_TRIED: usize = 3;
+/// That gain, in accuracy or micro-F1.
+const MIN_GAIN: f64 = 0.001;
+/// Documents under which folds say nothing about C.
+const MIN_DOCUMENTS_TO_SEARCH: usize = 30;
+/// What is used when C can't be searched for.
+const DEFAULT_C: f32 = 0.5;
+
+/// What cross-validation found.
+pub(super) struct OutOfFold {
+    /// The C to use.
+    pub(super) c: f32,
+    /// Documents × topics, by models that never saw the document.
+    pub(super) scores: Array2<f64>,
+}
+
+/// Scores every document out of fold, with the C of the settings or the best one found.
+pub(super) fn cross_validate(
+    dataset: &Dataset,
+    counts: &TermCounts,
+    postings: &Postings,
+    config: &TrainingConfig,
+    progress: &dyn Progress,
+) -> Result<OutOfFold, TrainError> {
+    let folds = cross_validation_folds(dataset, N_FOLDS, config.seed);
+    let folds: Vec<Fold> =
+        (0..N_FOLDS).into_par_iter().map(|fold| Fold::new(dataset, counts, postings, config, &folds, fold)).collect();
+    let candidates = match config.c {
+        Some(c) => vec![c],
+        None if dataset.targets().n_documents() < MIN_DOCUMENTS_TO_SEARCH => vec![DEFAULT_C],
+        None => CANDIDATES.to_vec(),
+    };
+    let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
+    let mut solvers = folds
+        .iter()
+        .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, &params))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut best: Option<(f64, OutOfFold)> = None;
+    for (step, &c) in candidates.iter().enumerate() {
+        progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
+        if progress.is_cancelled() {
+            return Err(TrainError::Cancelled);
+        }
+        // Each fold goes on from its solution for the smaller C.
+        let fold_scores: Vec<Array2<f64>> = solvers
+            .par_iter_mut()
+            .zip(&folds)
+            .map(|(solver, fold)| {
+                solver.solve(c, &params);
+                fold.score_held_out(solver)
+            })
+            .collect();
+        let mut scores = Array2::zeros((dataset.targets().n_documents(), dataset.topics().len()));
+        for (fold, fold_scores) in folds.iter().zip(&fold_scores) {
+            for (&document, row) in fold.held_out.iter().zip(fold_scores.rows()) {
+                scores.row_mut(document as usize).assign(&row);
+            }
+        }
+        let quality = quality(&scores, dataset);
+        let gain = best.as_ref().map_or(f64::INFINITY, |(best, _)| quality - best);
+        if gain > 0.0 {
+            best = Some((quality, OutOfFold { c, scores }));
+        }
+        if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
+            break;
+        }
+    }
+    best.map(|(_, best)| best).ok_or(TrainError::Cancelled)
+}
+
+/// One fold: what is learned from, and what is scored.
+struct Fold {
+    rows: SparseRows,
+    targets: Targets,
+    held_out: Vec<u32>,
+    held_out_rows: SparseRows,
+}
+
+impl Fold {
+    fn new(
+        dataset: &Dataset,
+        counts: &TermCounts,
+        postings: &Postings,
+        config: &TrainingConfig,
+        folds: &[usize],
+        fold: usize,
+    ) -> Self {
+        let (held_out, training): (Vec<u32>, Vec<u32>) =
+            (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
+        let weights = weigh_terms(counts, postings, dataset.targets(), &training, config.max_features);
+        Self {
+            rows: counts.rows(&training, &weights),
+            targets: dataset.targets().select(&training),
+            held_out_rows: counts.rows(&held_out, &weights),
+            held_out,
+        }
+    }
+
+    fn score_held_out(&self, solver: &OneVsRestSolver) -> Array2<f64> {
+        let all: Vec<u32> = (0..self.rows.nfeatures() as u32).collect();
+        let weights = solver.weights().quantize(&all);
+        let mut scores = weights.default_target(&self.held_out_rows);
+        weights.predict_inplace(&self.held_out_rows, &mut scores);
+        scores
+    }
+}
+
+/// What C is chosen by: accuracy of the highest score, or micro-F1 of the scores above 0.
+fn quality(scores: &Array2<f64>, dataset: &Dataset) -> f64 {
+    let targets = dataset.targets();
+    match dataset.label_kind() {
+        LabelKind::SingleLabel => {
+            let is_right = |(document, row): (usize, ndarray::ArrayView1<'_, f64>)| {
+                let best = row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (topic, &score)| {
+                    if score > best.1 { (topic, score) } else { best }
+                });
+                usize::from(targets.of(document).first() == Some(&(best.0 as u32)))
+            };
+            scores.axis_iter(Axis(0)).enumerate().map(is_right).sum::<usize>() as f64 / scores.nrows().max(1) as f64
+        }
+        LabelKind::MultiLabel => {
+            let (mut n_hits, mut n_assigned) = (0, 0);
+            for ((document, topic), &score) in scores.indexed_iter() {
+                n_assigned += usize::from(score > 0.0);
+                n_hits += usize::from(score > 0.0 && targets.has(document, topic));
+            }
+            let n_labels: usize = targets.documents_per_topic().iter().sum();
+            2.0 * n_hits as f64 / (n_assigned + n_labels).max(1) as f64
+        }
+    }
+}

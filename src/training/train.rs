@@ -1,0 +1,170 @@
+//! Training, top to bottom: count terms → out-of-fold scores → probabilities, decision, evaluation → final fit.
+
+use linfa::ParamGuard;
+use linfa::dataset::DatasetBase;
+use linfa::traits::Fit;
+use ndarray::{Array2, ArrayView1, Axis};
+use xxhash_rust::xxh3::Xxh3;
+use zerocopy::little_endian::F32;
+
+use super::out_of_fold::cross_validate;
+use super::progress::{Progress, Stage};
+use crate::calibration::Calibrator;
+use crate::classifier::{Classifier, Provenance};
+use crate::dataset::{Dataset, LabelKind};
+use crate::decision::DecisionRule;
+use crate::evaluation::{Evaluation, Predictions};
+use crate::features::counts::Postings;
+use crate::features::vocabulary::VocabularyError;
+use crate::features::weighting::weigh_terms;
+use crate::features::{TermCounts, Vectorizer, Vocabulary};
+use crate::linear::{LinearError, LinearSvmParams, QuantizedWeights};
+use crate::packed::Packed;
+use crate::targets::Targets;
+use crate::training_config::{ConfigError, TrainingConfig};
+
+/// Why a training ended without a classifier.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The documents have no token at all.
+    #[error("no document has a word to learn from; check that the texts are what you meant to send")]
+    NoTerms,
+    /// The vocabulary.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// The learner.
+    #[error(transparent)]
+    Linear(#[from] LinearError),
+    /// The parts don't fit each other: a defect of this program.
+    #[error("the trained parts don't fit each other; please report this")]
+    Inconsistent,
+    /// Somebody asked to stop.
+    #[error("training was cancelled")]
+    Cancelled,
+}
+
+/// Trains a classifier on all documents of a dataset; its evaluation is from out-of-fold predictions. The same dataset
+/// and settings give the same classifier, to the bit, on any number of threads.
+///
+/// # Errors
+/// [`TrainError`]; cancelling is one.
+pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress) -> Result<Classifier, TrainError> {
+    config.check()?;
+    progress.report(Stage::CountingTerms, 0.0);
+    let counts = TermCounts::of(&dataset.documents());
+    if counts.n_features() == 0 {
+        return Err(TrainError::NoTerms);
+    }
+    let postings = counts.postings();
+    let out_of_fold = cross_validate(dataset, &counts, &postings, config, progress)?;
+    progress.report(Stage::Calibration, 0.0);
+    let (calibrator, decision_rule, evaluation) = fit_answer(&out_of_fold.scores, dataset);
+    progress.report(Stage::FinalFit, 0.0);
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
+    let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c)?;
+    let provenance = Provenance {
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        n_documents: dataset.targets().n_documents(),
+        dataset_hash: dataset_hash(dataset),
+        config: config.clone(),
+        c: out_of_fold.c,
+        evaluation,
+    };
+    let classifier = Classifier::new(
+        dataset.topics().to_vec(),
+        dataset.label_kind(),
+        vectorizer,
+        weights,
+        calibrator,
+        decision_rule,
+        provenance,
+    );
+    progress.report(Stage::FinalFit, 1.0);
+    classifier.ok_or(TrainError::Inconsistent)
+}
+
+/// What turns scores into answers, and how good those are out of fold.
+fn fit_answer(scores: &Array2<f64>, dataset: &Dataset) -> (Calibrator, DecisionRule, Evaluation) {
+    let targets = dataset.targets();
+    let (calibrator, rule, predictions) = match dataset.label_kind() {
+        LabelKind::SingleLabel => {
+            let (calibrator, probabilities) = Calibrator::fit_single_label(scores, targets);
+            let most_probable = |row: ArrayView1<'_, f64>| {
+                [row.iter().enumerate().fold(0, |best, (topic, p)| if *p > row[best] { topic } else { best }) as u32]
+            };
+            let assigned = Targets::new(targets.n_topics(), probabilities.rows().into_iter().map(most_probable));
+            (calibrator, DecisionRule::MostProbable, Predictions { probabilities, assigned })
+        }
+        LabelKind::MultiLabel => {
+            let predictions = cross_fit_multi_label(scores, targets);
+            let rule = DecisionRule::fit_thresholds(scores, targets);
+            (Calibrator::fit_multi_label(scores, targets), rule, predictions)
+        }
+    };
+    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
+    let evaluation = Evaluation::of(&predictions, targets, dataset.topics(), single_label);
+    (calibrator, rule, evaluation)
+}
+
+/// Answers to each half of the documents by calibration and thresholds that were fitted on the other half.
+fn cross_fit_multi_label(scores: &Array2<f64>, targets: &Targets) -> Predictions {
+    let n_documents = scores.nrows();
+    let mut probabilities = Array2::zeros(scores.dim());
+    let mut assigned = vec![Vec::new(); n_documents];
+    for half in 0..2 {
+        let (fit, held_out): (Vec<usize>, Vec<usize>) = (0..n_documents).partition(|document| document % 2 != half);
+        let fit_scores = scores.select(Axis(0), &fit);
+        let fit_targets = targets.select(&fit.iter().map(|&document| document as u32).collect::<Vec<_>>());
+        let rule = DecisionRule::fit_thresholds(&fit_scores, &fit_targets);
+        let calibrator = Calibrator::fit_multi_label(&fit_scores, &fit_targets);
+        let held_out_probabilities = calibrator.probabilities_of_rows(&scores.select(Axis(0), &held_out));
+        for (&document, row) in held_out.iter().zip(held_out_probabilities.rows()) {
+            let is_assigned = |&topic: &usize| rule.assigns(topic, scores[(document, topic)], false);
+            assigned[document] = (0..row.len()).filter(is_assigned).map(|topic| topic as u32).collect();
+            probabilities.row_mut(document).assign(&row);
+        }
+    }
+    Predictions { probabilities, assigned: Targets::new(targets.n_topics(), &assigned) }
+}
+
+/// Vocabulary, weights and model from all documents.
+fn fit_all(
+    dataset: &Dataset,
+    counts: &TermCounts,
+    postings: &Postings,
+    config: &TrainingConfig,
+    c: f32,
+) -> Result<(Vectorizer, QuantizedWeights), TrainError> {
+    let documents: Vec<u32> = (0..dataset.targets().n_documents() as u32).collect();
+    let weights = weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features);
+    let records = counts.rows(&documents, &weights);
+    let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
+    let fitted = params.fit(&DatasetBase::new(records, dataset.targets().clone()))?;
+    let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
+    let (unigrams, bigrams) = kept.split_at(kept.partition_point(|&f| (f as usize) < counts.n_unigrams()));
+    let terms = |features: &[u32]| features.iter().map(|&feature| counts.term(feature)).collect::<Vec<String>>();
+    let vocabulary = Vocabulary::new(&terms(unigrams), &terms(bigrams))?;
+    let kept_weights: Vec<F32> = kept.iter().map(|&feature| F32::new(weights[feature as usize])).collect();
+    let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)?;
+    Ok((vectorizer, fitted.quantize(&kept)))
+}
+
+/// Identifies documents and labels, whatever order they came in.
+fn dataset_hash(dataset: &Dataset) -> String {
+    let mut hasher = Xxh3::new();
+    for (document, hash) in dataset.content_hashes().enumerate() {
+        hasher.update(&hash.0);
+        for &topic in dataset.targets().of(document) {
+            let topic = dataset.topics()[topic as usize].as_str();
+            hasher.update(&(topic.len() as u64).to_le_bytes());
+            hasher.update(topic.as_bytes());
+        }
+        hasher.update(&u64::MAX.to_le_bytes());
+    }
+    format!("{:032x}", hasher.digest128())
+}
