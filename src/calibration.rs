@@ -29,6 +29,10 @@ const MIN_DOCUMENTS_PER_TOPIC: usize = 5;
 /// Documents of a topic at which its own curve and the curve of all topics count the same.
 const SHRINKAGE: f64 = 10.0;
 
+/// The largest number of a calibrator; nothing that is divided by or multiplied with scores is smaller than its inverse.
+/// With these, no probability is anything but a number from 0 to 1, whoever made the model.
+const MAX_MAGNITUDE: f64 = 1e6;
+
 /// Turns a document's raw scores into probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
@@ -95,17 +99,17 @@ impl Calibrator {
 
     /// Whether it takes the scores of `n_topics` topics and all its numbers are usable.
     pub(crate) fn is_valid(&self, n_topics: usize) -> bool {
-        let temperature_is_valid = |temperature: f64| temperature.is_finite() && temperature > 0.0;
+        let is_scale = |number: f64| (1.0 / MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&number);
+        let is_weight = |number: &f64| number.abs() <= MAX_MAGNITUDE;
         match self {
-            Self::Temperature { temperature } => temperature_is_valid(*temperature),
+            Self::Temperature { temperature } => is_scale(*temperature),
             Self::Matrix { temperature, rows, .. } => {
-                temperature_is_valid(*temperature)
+                is_scale(*temperature)
                     && rows.len() == n_topics
-                    && rows.iter().all(|row| row.len() == n_topics + 1 && row.iter().all(|weight| weight.is_finite()))
+                    && rows.iter().all(|row| row.len() == n_topics + 1 && row.iter().all(is_weight))
             }
             Self::Sigmoid { curves } => {
-                curves.len() == n_topics
-                    && curves.iter().all(|(slope, bias)| slope.is_finite() && *slope > 0.0 && bias.is_finite())
+                curves.len() == n_topics && curves.iter().all(|(slope, bias)| is_scale(*slope) && is_weight(bias))
             }
         }
     }
@@ -277,7 +281,8 @@ fn fit_curve(scores: &[f64], positives: &[bool]) -> Option<(f64, f64)> {
     // linfa-logistic models the class that it found more often.
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
     let (slope, bias) = (sign * fitted.params()[0], sign * fitted.intercept());
-    (slope.is_finite() && bias.is_finite() && slope > 0.0).then_some((slope, bias))
+    let usable = Calibrator::Sigmoid { curves: vec![(slope, bias)] }.is_valid(1);
+    usable.then_some((slope, bias))
 }
 
 fn sigmoid(x: f64) -> f64 {

@@ -42,3 +42,21 @@ impl<T: FromBytes + Immutable + KnownLayout + Unaligned> Deref for Packed<T> {
         <[T]>::ref_from_bytes(&self.bytes).unwrap_or(&[])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::little_endian::F32;
+
+    use super::*;
+
+    #[test]
+    fn bytes_anywhere_are_an_array_if_their_number_fits() {
+        let bytes = Bytes::from_static(&[9, 0, 0, 0x80, 0x3F, 0, 0, 0, 0xC0, 9]);
+        let packed = Packed::<F32>::new(bytes.slice(1..9)).unwrap();
+        assert_eq!(packed.iter().map(|number| number.get()).collect::<Vec<_>>(), [1.0, -2.0]);
+        assert_eq!(packed.as_bytes(), &bytes[1..9]);
+        assert_eq!(Packed::from_values(&packed).as_bytes(), packed.as_bytes());
+        assert!(Packed::<F32>::new(bytes.slice(1..8)).is_none());
+        assert!(Packed::<F32>::new(Bytes::new()).unwrap().is_empty());
+    }
+}

@@ -33,7 +33,7 @@ pub struct Args {
 
     /// The learner's C, from 0.0001 to 10000: small is smooth, large follows each document. Left out: chosen by
     /// cross-validation.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = c)]
     c: Option<f32>,
 
     /// How topics with few documents are made up for.
@@ -73,6 +73,12 @@ impl From<BalanceArg> for Balance {
             BalanceArg::Full => Self::Full,
         }
     }
+}
+
+fn c(text: &str) -> Result<f32, String> {
+    let c = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    let config = TrainingConfig { c: Some(c), ..TrainingConfig::default() };
+    config.check().map(|()| c).map_err(|error| error.to_string())
 }
 
 /// What `--json` prints.

@@ -113,3 +113,43 @@ impl Records for SparseRows {
         self.n_features
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_length_1_and_leaves_weightless_features_out() {
+        let mut builder = RowBuilder::default();
+        let weights = [3.0, 0.0, 4.0];
+        let row = builder.build([(0, 1), (1, 5), (2, 1)].into_iter(), |feature| weights[feature as usize]);
+        assert_eq!((row.features, row.values), (&[0, 2][..], &[0.6, 0.8][..]));
+        let row = builder.build([(0, 3), (2, 1)].into_iter(), |feature| weights[feature as usize]);
+        assert!((row.values[0] / row.values[1] - (1.0 + 3f32.ln()) * 0.75).abs() < 1e-6);
+        assert!((row.values.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(builder.build([(1, 2)].into_iter(), |_| 0.0), SparseRow { features: &[], values: &[] });
+    }
+
+    #[test]
+    fn appending_gives_the_rows_that_pushing_gives() {
+        let rows = [(&[0, 2][..], &[1.0, 2.0][..]), (&[], &[]), (&[1], &[3.0])];
+        let rows = rows.map(|(features, values)| SparseRow { features, values });
+        let of = |rows: &[SparseRow<'_>]| {
+            let mut matrix = SparseRows::new(3);
+            rows.iter().for_each(|&row| matrix.push(row));
+            matrix
+        };
+        let mut appended = of(&rows[..1]);
+        appended.append(&of(&[]));
+        appended.append(&of(&rows[1..]));
+        assert_eq!(appended, of(&rows));
+        assert!(appended.iter().eq(rows));
+        assert_eq!((appended.nsamples(), appended.nfeatures()), (3, 3));
+    }
+
+    #[test]
+    #[should_panic = "feature out of range"]
+    fn a_feature_out_of_range_is_refused() {
+        SparseRows::new(3).push(SparseRow { features: &[0, 3], values: &[1.0, 1.0] });
+    }
+}

@@ -1,5 +1,7 @@
 //! A trained vocabulary with its weights: the way from one document to its row.
 
+use std::ops::RangeInclusive;
+
 use zerocopy::little_endian::F32;
 
 use super::sparse::{RowBuilder, SparseRow};
@@ -7,6 +9,9 @@ use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
 use crate::text::{self, Scratch, TermHash};
+
+/// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
+pub const WEIGHT_RANGE: RangeInclusive<f32> = 1e-6..=1e6;
 
 /// What was seen while a document's row was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,10 +47,10 @@ impl RowScratch {
 }
 
 impl Vectorizer {
-    /// Puts a weight on each term; `None` unless there is one positive finite weight for each.
+    /// Puts a weight on each term; `None` unless there is one in [`WEIGHT_RANGE`] for each.
     pub fn new(vocabulary: Vocabulary, weights: Packed<F32>) -> Option<Self> {
-        let valid = weights.len() == vocabulary.len()
-            && weights.iter().all(|weight| weight.get().is_finite() && weight.get() > 0.0);
+        let valid =
+            weights.len() == vocabulary.len() && weights.iter().all(|weight| WEIGHT_RANGE.contains(&weight.get()));
         valid.then_some(Self { vocabulary, weights })
     }
 
@@ -87,5 +92,40 @@ impl Vectorizer {
         let counts = features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32));
         builder.build(counts, |feature| weights[feature as usize].get());
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vectorizer(weights: &[f32]) -> Option<Vectorizer> {
+        let vocabulary = Vocabulary::new(&["peace", "talks", "war"], &["peace talks"]).unwrap();
+        let weights: Vec<F32> = weights.iter().copied().map(F32::new).collect();
+        Vectorizer::new(vocabulary, Packed::from_values(&weights))
+    }
+
+    #[test]
+    fn each_term_needs_a_positive_weight_of_a_usual_size() {
+        assert!(vectorizer(&[1.0, 1e-6, 1e6, 4.0]).is_some());
+        assert!(vectorizer(&[1.0, 2.0, 3.0]).is_none());
+        assert!(vectorizer(&[1.0, 2.0, 3.0, 4.0, 5.0]).is_none());
+        for bad in [0.0, 9e-7, -1.0, f32::NAN, 1.1e6, f32::INFINITY] {
+            assert!(vectorizer(&[1.0, 2.0, 3.0, bad]).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_row_starts_anew_and_no_bigram_reaches_across_a_token_that_is_too_long() {
+        let vectorizer = vectorizer(&[1.0; 4]).unwrap();
+        let mut scratch = RowScratch::default();
+        let mut terms_of = |title: &str, text: &str| {
+            let stats = vectorizer.vectorize(&Document::new(title, text).unwrap(), &mut scratch);
+            (scratch.row().features.to_vec(), stats.n_tokens, stats.n_known_tokens)
+        };
+        assert_eq!(terms_of("Peace", "talks. War?"), (vec![0, 1, 2, 3], 3, 3));
+        assert_eq!(terms_of("", &format!("peace {} talks", "x".repeat(1000))), (vec![0, 1], 3, 2));
+        assert_eq!(terms_of("", "peace and talks"), (vec![0, 1], 3, 2));
+        assert_eq!(terms_of("", "🎉"), (vec![], 0, 0));
     }
 }

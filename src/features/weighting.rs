@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::counts::{MIN_BIGRAM_DOCUMENTS, Postings, TermCounts};
+use super::vectorizer::WEIGHT_RANGE;
 use crate::targets::Targets;
 
 /// What bigrams weigh against unigrams.
@@ -38,7 +39,9 @@ pub fn weigh_terms(
         let block = if is_bigram { BIGRAM_WEIGHT } else { 1.0 };
         let idf = ((1.0 + statistics.n_documents) / (1.0 + n_holders as f64)).ln() + 1.0;
         let weight = idf * block * statistics.supervised_weight(&holders, n_holders);
-        (weight as f32, statistics.chi_squared(&holders, n_holders))
+        // A term that is spread over all topics alike weighs nothing, but for rounding.
+        let weight = if (weight as f32) < *WEIGHT_RANGE.start() { 0.0 } else { weight as f32 };
+        (weight, statistics.chi_squared(&holders, n_holders))
     };
     let terms: Vec<(f32, f64)> = (0..counts.n_features()).into_par_iter().with_min_len(4096).map(term).collect();
     let mut weights: Vec<f32> = terms.iter().map(|&(weight, _)| weight).collect();
@@ -99,5 +102,56 @@ impl SubsetStatistics {
                 (observed - expected).powi(2) / expected
             })
             .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+
+    /// Documents and their topics, one letter each.
+    fn weighed(documents: &[(&str, u32)], subset: &[u32], max_features: Option<usize>) -> Vec<(String, f32)> {
+        let texts: Vec<Document> = documents.iter().map(|(text, _)| Document::new("", *text).unwrap()).collect();
+        let counts = TermCounts::of(&texts.iter().collect::<Vec<_>>());
+        let targets = Targets::new(2, documents.iter().map(|&(_, topic)| [topic]));
+        let weights = weigh_terms(&counts, &counts.postings(), &targets, subset, max_features);
+        (0..).zip(weights).filter(|&(_, weight)| weight > 0.0).map(|(f, weight)| (counts.term(f), weight)).collect()
+    }
+
+    const DOCUMENTS: [(&str, u32); 6] =
+        [("the war a b", 0), ("the war", 0), ("the war c", 0), ("the cup a b", 1), ("the cup", 1), ("the c d", 1)];
+
+    fn terms(subset: &[u32], max_features: Option<usize>) -> Vec<String> {
+        weighed(&DOCUMENTS, subset, max_features).into_iter().map(|(term, _)| term).collect()
+    }
+
+    /// "the", "a b" and so on are as frequent in both topics, so they say nothing and weigh nothing.
+    #[test]
+    fn terms_weigh_what_they_say_about_topics() {
+        let weights = weighed(&DOCUMENTS, &[0, 1, 2, 3, 4, 5], None);
+        let weight = |term: &str| weights.iter().find(|(other, _)| other == term).map_or(0.0, |&(_, weight)| weight);
+        assert_eq!((weight("the"), weight("a"), weight("a b"), weight("c")), (0.0, 0.0, 0.0, 0.0));
+        // In 3 documents of topic 0's 3, and in none of the other 3: ratio 4/4 to 1/4.
+        let idf = |n_holders: f64| (7.0 / (1.0 + n_holders)).ln() + 1.0;
+        assert!((f64::from(weight("war")) - idf(3.0) * 4f64.ln().sqrt()).abs() < 1e-6);
+        assert!((f64::from(weight("the war")) - 0.5 * idf(3.0) * 4f64.ln().sqrt()).abs() < 1e-6);
+        assert!((f64::from(weight("cup")) - idf(2.0) * 3f64.ln().sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_subset_has_only_terms_of_its_own_and_bigrams_of_two_of_its_documents() {
+        assert_eq!(terms(&[0, 1, 4], None), ["a", "b", "cup", "war", "the war"]);
+        assert_eq!(terms(&[0, 4], None), ["a", "b", "cup", "war"]);
+    }
+
+    /// Chi²: "war" and "the war" 3, "cup" and "the cup" 2, "d" 1; of equals, the lower number.
+    #[test]
+    fn the_terms_that_tell_topics_apart_best_are_kept() {
+        let kept = |n| terms(&[0, 1, 2, 3, 4, 5], Some(n));
+        assert_eq!(kept(1), ["war"]);
+        assert_eq!(kept(2), ["war", "the war"]);
+        assert_eq!(kept(3), ["cup", "war", "the war"]);
+        assert_eq!(kept(9), ["cup", "d", "war", "the cup", "the war"]);
     }
 }

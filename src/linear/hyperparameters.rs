@@ -150,3 +150,36 @@ impl Fit<SparseRows, Targets, LinearError> for LinearSvmValidParams {
         Ok(solver.weights())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_make_no_sense_are_refused() {
+        let refused = |params: LinearSvmParams| {
+            let error = params.check_ref().unwrap_err().to_string();
+            assert_eq!(params.check().unwrap_err().to_string(), error);
+            error
+        };
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let default = LinearSvmParams::default;
+            assert_eq!(refused(default().c(bad)), format!("c is {bad}; it must be a finite number above 0"));
+            let expected = format!("tolerance is {bad}; it must be a finite number above 0");
+            assert_eq!(refused(default().tolerance(bad)), expected);
+        }
+        assert_eq!(refused(LinearSvmParams::default().max_passes(0)), "max_passes is 0; it must be at least 1");
+        assert!(LinearSvmParams::default().c(1e-4).tolerance(1e-6).max_passes(1).seed(u64::MAX).check().is_ok());
+    }
+
+    #[test]
+    fn only_topics_of_few_documents_are_made_up_for() {
+        let factors = |n_positive, n_negative| {
+            [Balance::None, Balance::SquareRoot, Balance::Full].map(|b| b.positive_factor(n_positive, n_negative))
+        };
+        assert_eq!(factors(10, 90), [1.0, 3.0, 9.0]);
+        assert_eq!(factors(90, 10), [1.0; 3]);
+        assert_eq!(factors(0, 16), [1.0, 4.0, 16.0]); // a fold's training documents may lack a topic
+        assert_eq!(factors(16, 0), [1.0; 3]);
+    }
+}

@@ -17,6 +17,9 @@ const LANES: usize = 16;
 /// Terms that are added up in 32 bits before the sum goes into 64: keeps rounding below 10⁻⁶ of what was added.
 const TERMS_PER_SUM: usize = 32;
 
+/// The largest scale or bias: with it, no score overflows, whoever made the model.
+const MAX_MAGNITUDE: f32 = 1e6;
+
 /// A linear model in 8-bit weights; immutable, cheap to clone.
 ///
 /// raw score of a topic = bias + Σ over the row's features of value · (scale · weight).
@@ -36,15 +39,15 @@ pub struct ScoreScratch {
 }
 
 impl QuantizedWeights {
-    /// Takes stored weights; `None` unless the lengths agree and every number is finite.
+    /// Takes stored weights; `None` unless the lengths agree and no number is beyond [`MAX_MAGNITUDE`].
     pub fn new(weights: Packed<i8>, scales: Packed<F32>, biases: Packed<F32>) -> Option<Self> {
         let n_topics = biases.len();
         let (values, padding) = weights.split_at_checked(scales.len().checked_mul(n_topics)?)?;
         let valid = padding.len() == LANES
             && padding.iter().all(|&zero| zero == 0)
             && values.iter().all(|&weight| weight != i8::MIN)
-            && scales.iter().all(|scale| scale.get().is_finite() && scale.get() >= 0.0)
-            && biases.iter().all(|bias| bias.get().is_finite());
+            && scales.iter().all(|scale| (0.0..=MAX_MAGNITUDE).contains(&scale.get()))
+            && biases.iter().all(|bias| bias.get().abs() <= MAX_MAGNITUDE);
         valid.then_some(Self { n_topics, weights, scales, biases })
     }
 
@@ -140,5 +143,42 @@ impl PredictInplace<SparseRows, Array2<f64>> for QuantizedWeights {
 
     fn default_target(&self, rows: &SparseRows) -> Array2<f64> {
         Array2::zeros((rows.nsamples(), self.n_topics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two features, three topics.
+    fn stored(weights: &[i8], scales: &[f32], biases: &[f32]) -> Option<QuantizedWeights> {
+        let numbers = |numbers: &[f32]| Packed::from_values(&numbers.iter().copied().map(F32::new).collect::<Vec<_>>());
+        QuantizedWeights::new(Packed::from_values(weights), numbers(scales), numbers(biases))
+    }
+
+    #[test]
+    fn stored_weights_are_checked() {
+        let padded = |values: &[i8]| [values, &[0; LANES]].concat();
+        let good = padded(&[1, 2, 3, -127, 0, 127]);
+        let (scales, biases) = ([0.5, 0.0], [0.1, -0.2, 0.3]);
+        let weights = stored(&good, &scales, &biases).unwrap();
+        assert_eq!((weights.n_features(), weights.n_topics()), (2, 3));
+        assert_eq!((weights.weight(0, 2), weights.weight(1, 2)), (1.5, 0.0));
+        assert_eq!(weights.bias(1), f64::from(-0.2f32));
+
+        assert!(stored(&good[1..], &scales, &biases).is_none());
+        assert!(stored(&padded(&good), &scales, &biases).is_none());
+        assert!(stored(&good[..6], &scales, &biases).is_none());
+        assert!(stored(&[&good[..], &[1]].concat(), &scales, &biases).is_none());
+        let mut unclean = good.clone();
+        unclean[6] = 1;
+        assert!(stored(&unclean, &scales, &biases).is_none());
+        assert!(stored(&padded(&[1, 2, 3, -128, 0, 127]), &scales, &biases).is_none());
+        for bad in [f32::NAN, f32::INFINITY, 1.1e6, -1.1e6] {
+            assert!(stored(&good, &[0.5, bad], &biases).is_none(), "{bad}");
+            assert!(stored(&good, &scales, &[0.1, bad, 0.3]).is_none(), "{bad}");
+        }
+        assert!(stored(&good, &[0.5, -0.5], &biases).is_none());
+        assert!(stored(&padded(&[]), &[], &biases).is_some(), "a model without features still has biases");
     }
 }

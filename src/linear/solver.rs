@@ -292,3 +292,92 @@ fn shuffle(documents: &mut [u32], random: &mut Xoshiro256PlusPlus) {
         documents.swap(last, other as usize);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use linfa::ParamGuard;
+
+    use super::super::{Balance, LinearSvmParams};
+    use super::*;
+
+    /// Ten topics, each with a feature of its own, and some wrong labels; two features that say little.
+    fn problem() -> (SparseRows, Targets) {
+        let mut rows = SparseRows::new(13);
+        let topic = |document: u32| (document * 7 + document / 9) % 10;
+        for document in 0..60 {
+            let features = [topic(document), 10 + document % 2, 12];
+            let value = 0.5 + 0.01 * document as f32;
+            rows.push(SparseRow { features: &features, values: &[value, 1.0, 0.3] });
+        }
+        (rows, Targets::new(10, (0..60).map(|document| [if document % 13 == 0 { 3 } else { topic(document) }])))
+    }
+
+    #[test]
+    fn going_on_from_a_smaller_c_ends_where_starting_anew_does() {
+        let (rows, targets) = problem();
+        let params = LinearSvmParams::default().tolerance(1e-5).max_passes(100_000).check().unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        let solve = |solver: &mut OneVsRestSolver, c| {
+            assert!(solver.solve(c, &params), "not within tolerance");
+            solver.weights()
+        };
+        let small = solve(&mut solver, 0.25);
+        let warm = solve(&mut solver, 4.0);
+        let cold = solve(&mut OneVsRestSolver::new(&rows, &targets, &params).unwrap(), 4.0);
+        let distance = |other: &LinearWeights| {
+            let distances = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let weights = [other, &cold].map(|fitted| fitted.weights.iter().copied().collect::<Vec<f32>>());
+            distances(&weights[0], &weights[1]).max(distances(&other.biases.to_vec(), &cold.biases.to_vec()))
+        };
+        assert!(distance(&warm) < 1e-4, "{}", distance(&warm));
+        assert!(distance(&small) > 0.1);
+    }
+
+    #[test]
+    fn fitting_stops_after_the_last_pass_and_says_so() {
+        let (rows, targets) = problem();
+        let params = LinearSvmParams::default().tolerance(1e-5).max_passes(1).check().unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        assert!(!solver.solve(1.0, &params));
+        assert!(solver.weights().weights.iter().all(|weight| weight.is_finite()));
+    }
+
+    /// Whatever was left out on the way (documents by shrinking, topics that were done before the others of their block):
+    /// in the end no document of any topic has a projected gradient beyond the tolerance.
+    #[test]
+    fn every_document_is_within_tolerance_in_the_end() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+        let (mut rows, mut topics) = (SparseRows::new(30), Vec::new());
+        for document in 0..1500 {
+            let mut features: Vec<u32> = (0..8).map(|_| random.r#gen::<u32>() % 30).collect();
+            features.sort_unstable();
+            features.dedup();
+            topics.push([if document % 10 == 0 { random.r#gen::<u32>() % 8 } else { (features[0] / 2).min(7) }]);
+            rows.push(SparseRow { features: &features, values: &vec![0.4; features.len()] });
+        }
+        let targets = Targets::new(8, topics);
+        let (c, tolerance) = (4.0, 0.01);
+        let params = LinearSvmParams::default().balance(Balance::None).tolerance(tolerance).check().unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        assert!(solver.solve(c, &params), "not within tolerance");
+        let LinearWeights { weights, biases } = solver.weights();
+        for (document, row) in rows.iter().enumerate() {
+            for topic in 0..8 {
+                let sign = if targets.has(document, topic) { 1.0 } else { -1.0 };
+                let dual = solver.blocks[0].duals[document].0[topic] * sign;
+                let margin = row.iter().fold(biases[topic], |sum, (f, value)| sum + value * weights[(f, topic)]);
+                let gradient = sign * margin - 1.0 + dual * 0.5 / c;
+                let violation = if dual > 0.0 { gradient.abs() } else { -gradient };
+                assert!(violation <= tolerance, "document {document}, topic {topic}: {violation}");
+            }
+        }
+    }
+
+    /// Another order would change every model's bytes.
+    #[test]
+    fn the_order_of_documents_is_the_same_in_every_version() {
+        let mut documents: Vec<u32> = (0..10).collect();
+        shuffle(&mut documents, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+        assert_eq!(documents, [4, 7, 9, 3, 2, 1, 5, 0, 6, 8]);
+    }
+}

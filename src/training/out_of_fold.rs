@@ -155,3 +155,80 @@ fn quality(scores: &Array2<f64>, dataset: &Dataset) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr2;
+
+    use super::*;
+    use crate::document::{Document, LabeledDocument, Topic};
+    use crate::training::Silent;
+
+    fn dataset(texts_and_topics: impl IntoIterator<Item = (String, Vec<&'static str>)>) -> Dataset {
+        let examples = texts_and_topics.into_iter().map(|(text, topics)| {
+            let topics = topics.into_iter().map(|topic| Topic::new(topic).unwrap()).collect();
+            LabeledDocument::new(Document::new("", text).unwrap(), topics)
+        });
+        Dataset::new(examples).unwrap()
+    }
+
+    /// Scores of +1 for the topics that are right, turned around for the first documents.
+    fn scores(dataset: &Dataset, n_wrong: usize) -> Array2<f64> {
+        let sign = |is_right: bool| if is_right { 1.0 } else { -1.0 };
+        Array2::from_shape_fn((dataset.targets().n_documents(), dataset.topics().len()), |(document, topic)| {
+            sign(dataset.targets().has(document, topic) == (document >= n_wrong))
+        })
+    }
+
+    #[test]
+    fn quality_is_accuracy_or_micro_f1() {
+        let single = dataset((0..8).map(|i| (i.to_string(), vec![if i % 2 == 0 { "a" } else { "b" }])));
+        assert_eq!(quality(&scores(&single, 2), &single), 0.75);
+        let several = dataset((0..4).map(|i| (i.to_string(), vec!["a", "b"])).chain([("x".into(), vec!["c"])]));
+        assert_eq!(quality(&scores(&several, 0), &several), 1.0);
+        assert_eq!(quality(&arr2(&[[1.0, -1.0, -1.0]; 5]), &several), 2.0 * 4.0 / (5.0 + 9.0));
+        assert_eq!(quality(&arr2(&[[-1.0; 3]; 5]), &several), 0.0);
+    }
+
+    /// Every document has a word of its own and a number that its topic follows from, so a model that saw a document
+    /// scores it otherwise than one that didn't.
+    #[test]
+    fn scores_are_those_of_models_that_never_saw_the_document() {
+        let document = |i: usize| {
+            let topic = if i % 3 == 0 { "a" } else { "b" };
+            (format!("own{i} w{} w{}", i % 5, i % 7), vec![topic])
+        };
+        let before = dataset((0..40).map(document));
+        let counts = TermCounts::of(&before.documents());
+        let config = TrainingConfig { c: Some(1.0), ..TrainingConfig::default() };
+        let found = cross_validate(&before, &counts, &counts.postings(), &config, &Silent).unwrap();
+        assert_eq!(found.c, 1.0);
+
+        let folds = cross_validation_folds(&before, N_FOLDS, config.seed);
+        for fold in 0..N_FOLDS {
+            let all = 0..folds.len() as u32;
+            let (held_out, training): (Vec<u32>, Vec<u32>) = all.partition(|&d| folds[d as usize] == fold);
+            let texts: Vec<&Document> = training.iter().map(|&d| before.documents()[d as usize]).collect();
+            let alone = TermCounts::of(&texts);
+            let targets = before.targets().select(&training);
+            let places: Vec<u32> = (0..training.len() as u32).collect();
+            let weights = weigh_terms(&alone, &alone.postings(), &targets, &places, None);
+            let params = LinearSvmParams::default().check().unwrap();
+            let mut solver = OneVsRestSolver::new(&alone.rows(&places, &weights), &targets, &params).unwrap();
+            solver.solve(1.0, &params);
+            let model = solver.weights().quantize(&(0..alone.n_features() as u32).collect::<Vec<_>>());
+
+            let number_of = |term: String| (0..alone.n_features() as u32).find(|&feature| alone.term(feature) == term);
+            for document in held_out {
+                let numbered = counts.row(document as usize).filter_map(|(f, n)| Some((number_of(counts.term(f))?, n)));
+                let mut builder = crate::features::sparse::RowBuilder::default();
+                let row = builder.build(numbered, |feature| weights[feature as usize]);
+                let mut expected = Vec::new();
+                model.score(row, &mut Default::default(), &mut expected);
+                for (score, expected) in found.scores.row(document as usize).iter().zip(expected) {
+                    assert!((score - expected).abs() < 1e-6, "{score} instead of {expected}");
+                }
+            }
+        }
+    }
+}

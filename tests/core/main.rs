@@ -1,0 +1,13 @@
+//! Tests of the core library through its public interface, a module per behaviour. They need neither the server nor
+//! Python: what scikit-learn computes is in `tests/golden`.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod artifact;
+mod calibration;
+mod classify;
+mod corpus;
+mod linear;
+mod metrics;
+mod tfidf;
+mod training;

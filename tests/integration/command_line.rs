@@ -1,0 +1,152 @@
+//! The program as people and scripts use it: what it prints, where, and how it exits.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const ARTICLES: [&str; 3] = ["peace-talks.txt", "cup-final.txt", "quarterly-results.txt"];
+
+fn topicd(directory: &Path, args: &[&str]) -> Output {
+    topicd_reading(directory, args, b"")
+}
+
+fn topicd_reading(directory: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_topicd"))
+        .args(args)
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that has failed already doesn't read: its output tells why.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn articles() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/articles"))
+}
+
+fn json_lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Rows of two topics that a model can tell apart.
+fn labelled_rows(n: usize) -> String {
+    let row = |i: usize| {
+        let (topic, words) = if i.is_multiple_of(2) { ("war", "tanks shelled") } else { ("sport", "striker scored") };
+        format!(r#"{{"id":"{i}","title":"report {i}","text":"{words} near town {}","topics":["{topic}"]}}"#, i % 7)
+    };
+    (0..n).map(|i| row(i) + "\n").collect()
+}
+
+#[test]
+fn articles_are_classified_in_the_order_given() {
+    let answers = json_lines(&topicd(articles(), &[&["classify", "--json"], &ARTICLES[..]].concat()));
+    let first = |answer: &Value| answer["topics"][0]["topic"].as_str().unwrap().to_owned();
+    assert_eq!(answers.iter().map(first).collect::<Vec<_>>(), ["diplomacy", "sports", "business"]);
+    assert_eq!(answers[0]["documentId"], "peace-talks.txt");
+    assert_eq!(answers[0]["modelVersion"], "classifiers/default/versions/1");
+    assert_eq!(answers[0]["topics"].as_array().unwrap().len(), 10);
+    assert_eq!(answers[0]["topics"][0]["assigned"], true);
+
+    let table = topicd(articles(), &["classify", "--top-k", "2", "peace-talks.txt"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.starts_with("peace-talks.txt: diplomacy\n") && table.contains("conflict"), "{table}");
+}
+
+#[test]
+fn standard_input_is_an_article_unless_told_otherwise() {
+    let article = std::fs::read(articles().join(ARTICLES[1])).unwrap();
+    let answers = json_lines(&topicd_reading(articles(), &["classify", "--json", "-"], &article));
+    assert_eq!(answers[0]["topics"][0]["topic"], "sports");
+    let rows = br#"{"id":"a","text":"The striker scored twice in the cup final."}
+{"id":"b","text":"The central bank raised interest rates."}"#;
+    let answers = json_lines(&topicd_reading(articles(), &["classify", "--json", "--format", "jsonl", "-"], rows));
+    assert_eq!([&answers[0]["documentId"], &answers[1]["documentId"]], ["a", "b"]);
+    assert_eq!(answers[1]["topics"][0]["topic"], "business");
+}
+
+#[test]
+fn a_model_is_trained_measured_and_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("train.jsonl"), labelled_rows(60)).unwrap();
+    std::fs::write(directory.join("test.csv"), "text,topic\ntanks shelled again,war\nscored,sport\nscored,war\n")
+        .unwrap();
+
+    let report = &json_lines(&topicd(directory, &["train", "--data", "train.jsonl", "--out", "m.topicd", "--json"]))[0];
+    assert_eq!(report["evaluation"]["accuracy"], 1.0);
+    assert_eq!(report["intake"]["n_given"], 60);
+    let again = topicd(directory, &["train", "--data", "train.jsonl", "--out", "again.topicd"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("accuracy"), "{}", stderr(&again));
+    let bytes = |name: &str| std::fs::read(directory.join(name)).unwrap();
+    assert!(bytes("m.topicd") == bytes("again.topicd"), "the same documents gave other bytes");
+
+    let evaluate = ["evaluate", "--model", "m.topicd", "--data", "test.csv", "--json"];
+    let evaluation = &json_lines(&topicd(directory, &evaluate))[0];
+    assert_eq!(evaluation["n_documents"], 3);
+    for key in ["accuracy", "micro_f1", "macro_f1", "log_loss", "expected_calibration_error"] {
+        assert!(evaluation[key].is_f64(), "{key}: {evaluation}");
+    }
+    assert!((evaluation["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12);
+
+    let answers = json_lines(&topicd(directory, &["classify", "--model", "m.topicd", "--json", "test.csv"]));
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[0]["topics"][0]["topic"], "war");
+}
+
+#[test]
+fn bad_rows_are_reported_and_skipped_or_stop_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = labelled_rows(40) + "{\"title\": 7}\n" + &labelled_rows(2);
+    std::fs::write(directory.path().join("rows.jsonl"), rows).unwrap();
+    let args = ["train", "--data", "rows.jsonl", "--out", "m.topicd", "--json"];
+    let skipping = topicd(directory.path(), &args);
+    assert_eq!(json_lines(&skipping)[0]["n_skipped_rows"], 1);
+    assert!(stderr(&skipping).contains("rows.jsonl:41:"), "{}", stderr(&skipping));
+    assert!(stderr(&skipping).contains("1 bad row was skipped"), "{}", stderr(&skipping));
+
+    let strict = topicd(directory.path(), &[&args[..], &["--strict"]].concat());
+    assert_eq!(strict.status.code(), Some(1));
+    assert!(strict.stdout.is_empty() && stderr(&strict).contains("rows.jsonl:41:"), "{}", stderr(&strict));
+}
+
+#[test]
+fn failures_exit_with_1_and_bad_usage_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("one.jsonl"), r#"{"text":"a","topic":"only"}"#).unwrap();
+    std::fs::write(directory.join("model.topicd"), "no model").unwrap();
+    for (args, code, said) in [
+        (&["classify", "missing.txt"][..], 1, "missing.txt"),
+        (&["train", "--data", "one.jsonl", "--out", "m"], 1, "at least two topics"),
+        (&["train", "--data", "one.jsonl", "--out", "m", "--c", "0"], 2, "0.0001"),
+        (&["evaluate", "--model", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["serve", "--model", "model.topicd", "--listen", "127.0.0.1:0"], 1, "magic"),
+        (&["classify"], 2, "FILE"),
+        (&["classify", "--min-probability", "2", "a.txt"], 2, "from 0 to 1"),
+        (&["train", "--data", "one.jsonl"], 2, "--out"),
+        (&["frobnicate"], 2, "frobnicate"),
+    ] {
+        let output = topicd(directory, args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn about_says_whose_texts_the_model_was_trained_on() {
+    let about = String::from_utf8(topicd(articles(), &["about"]).stdout).unwrap();
+    for said in ["Wikipedia contributors", "SIB-200", "CC BY-SA 4.0", "diplomacy"] {
+        assert!(about.contains(said), "{about}");
+    }
+}
