@@ -208,24 +208,23 @@ impl CrossFit {
     }
 }
 
-/// The temperature with the smallest log loss on some documents, by golden-section search over its logarithm.
+/// The temperature with the smallest log loss on some documents, by golden-section search over its logarithm. A share of
+/// 1 / (n + 2) of each document counts for all topics alike, as Platt (1999) smooths his targets: where n documents are
+/// all told apart, that much doubt remains.
 fn fit_temperature(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) -> f64 {
+    let doubt = 1.0 / (documents.len() as f64 + 2.0);
     let loss = |log_temperature: f64| {
         let temperature = log_temperature.exp();
-        documents
-            .par_chunks(1024)
-            .map(|chunk| {
-                let loss = |&document: &usize| {
-                    let row = scores.row(document);
-                    let largest = row.fold(f64::NEG_INFINITY, |largest, &score| largest.max(score));
-                    let sum: f64 = row.iter().map(|score| ((score - largest) / temperature).exp()).sum();
-                    sum.ln() - (row[labels[document]] - largest) / temperature
-                };
-                chunk.iter().map(loss).sum::<f64>()
-            })
-            .collect::<Vec<f64>>() // summed in order, so that threads don't change the bits
-            .iter()
-            .sum::<f64>()
+        let document_loss = |&document: &usize| {
+            let row = scores.row(document);
+            let largest = row.fold(f64::NEG_INFINITY, |largest, &score| largest.max(score));
+            let sum: f64 = row.iter().map(|score| ((score - largest) / temperature).exp()).sum();
+            let target = (1.0 - doubt) * row[labels[document]] + doubt * row.mean().unwrap_or_default();
+            sum.ln() - (target - largest) / temperature
+        };
+        let chunks = documents.par_chunks(1024).map(|chunk| chunk.iter().map(document_loss).sum::<f64>());
+        // Summed in order, so that threads don't change the bits.
+        chunks.collect::<Vec<f64>>().iter().sum::<f64>()
     };
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (0.01f64.ln(), 10f64.ln());

@@ -1,5 +1,7 @@
 //! What training can be told; a classifier remembers it.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 
 use crate::linear::Balance;
@@ -12,7 +14,7 @@ pub struct TrainingConfig {
     /// How topics of few documents are made up for.
     pub balance: Balance,
     /// The most terms that the model may have; those that tell topics apart best are kept. `None`: all.
-    pub max_features: Option<usize>,
+    pub max_features: Option<NonZeroUsize>,
     /// Where folds and the learner's order come from. The same documents, settings and seed give the same bytes.
     pub seed: u64,
 }
@@ -23,9 +25,6 @@ pub enum ConfigError {
     /// The learner's C.
     #[error("c is {0}; it must be a number from 0.0001 to 10000")]
     C(f32),
-    /// No feature would be left.
-    #[error("max_features is 0; it must be at least 1")]
-    MaxFeatures,
 }
 
 impl TrainingConfig {
@@ -36,7 +35,6 @@ impl TrainingConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         match self.c {
             Some(c) if !(1e-4..=1e4).contains(&c) => Err(ConfigError::C(c)),
-            _ if self.max_features == Some(0) => Err(ConfigError::MaxFeatures),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! `topicd train`: labelled documents in, a measured model file out.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ pub struct Args {
 
     /// Keep at most this many terms, those that tell topics apart best (by chi²). Left out: all.
     #[arg(long, value_name = "NUMBER")]
-    max_features: Option<usize>,
+    max_features: Option<NonZeroUsize>,
 
     /// Shuffles folds and documents; the same seed and documents give the same bytes.
     #[arg(long, default_value_t)]

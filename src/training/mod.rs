@@ -1,8 +1,10 @@
 //! Labelled documents → a classifier and how good it is.
 
+mod error;
 mod out_of_fold;
 mod progress;
 mod train;
 
+pub use error::TrainError;
 pub use progress::{Progress, Silent, Stage};
-pub use train::{TrainError, train};
+pub use train::train;

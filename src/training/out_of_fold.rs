@@ -3,14 +3,16 @@
 //! Vocabulary, weights and model are refitted in every fold, from that fold's training documents alone, and the scores
 //! come from 8-bit weights, as served. So nothing of a document is in its own score.
 
+use std::num::NonZeroUsize;
+
 use linfa::ParamGuard;
 use linfa::dataset::Records;
 use linfa::traits::PredictInplace;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
+use super::error::TrainError;
 use super::progress::{Progress, Stage};
-use super::train::TrainError;
 use crate::dataset::{Dataset, LabelKind, cross_validation_folds};
 use crate::features::counts::Postings;
 use crate::features::weighting::weigh_terms;
@@ -113,7 +115,8 @@ impl Fold {
     ) -> Self {
         let (held_out, training): (Vec<u32>, Vec<u32>) =
             (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
-        let weights = weigh_terms(counts, postings, dataset.targets(), &training, config.max_features);
+        let weights =
+            weigh_terms(counts, postings, dataset.targets(), &training, config.max_features.map(NonZeroUsize::get));
         Self {
             rows: counts.rows(&training, &weights),
             targets: dataset.targets().select(&training),
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn scores_are_those_of_models_that_never_saw_the_document() {
         let document = |i: usize| {
-            let topic = if i % 3 == 0 { "a" } else { "b" };
+            let topic = if i.is_multiple_of(3) { "a" } else { "b" };
             (format!("own{i} w{} w{}", i % 5, i % 7), vec![topic])
         };
         let before = dataset((0..40).map(document));

@@ -1,5 +1,7 @@
 //! Training, top to bottom: count terms → out-of-fold scores → probabilities, decision, evaluation → final fit.
 
+use std::num::NonZeroUsize;
+
 use linfa::ParamGuard;
 use linfa::dataset::DatasetBase;
 use linfa::traits::Fit;
@@ -7,6 +9,7 @@ use ndarray::{Array2, ArrayView1, Axis};
 use xxhash_rust::xxh3::Xxh3;
 use zerocopy::little_endian::F32;
 
+use super::error::TrainError;
 use super::out_of_fold::cross_validate;
 use super::progress::{Progress, Stage};
 use crate::calibration::Calibrator;
@@ -15,36 +18,12 @@ use crate::dataset::{Dataset, LabelKind};
 use crate::decision::DecisionRule;
 use crate::evaluation::{Evaluation, Predictions};
 use crate::features::counts::Postings;
-use crate::features::vocabulary::VocabularyError;
 use crate::features::weighting::weigh_terms;
 use crate::features::{TermCounts, Vectorizer, Vocabulary};
-use crate::linear::{LinearError, LinearSvmParams, QuantizedWeights};
+use crate::linear::{LinearSvmParams, QuantizedWeights};
 use crate::packed::Packed;
 use crate::targets::Targets;
-use crate::training_config::{ConfigError, TrainingConfig};
-
-/// Why a training ended without a classifier.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The settings.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The documents have no token at all.
-    #[error("no document has a word to learn from; check that the texts are what you meant to send")]
-    NoTerms,
-    /// The vocabulary.
-    #[error(transparent)]
-    Vocabulary(#[from] VocabularyError),
-    /// The learner.
-    #[error(transparent)]
-    Linear(#[from] LinearError),
-    /// The parts don't fit each other: a defect of this program.
-    #[error("the trained parts don't fit each other; please report this")]
-    Inconsistent,
-    /// Somebody asked to stop.
-    #[error("training was cancelled")]
-    Cancelled,
-}
+use crate::training_config::TrainingConfig;
 
 /// Trains a classifier on all documents of a dataset; its evaluation is from out-of-fold predictions. The same dataset
 /// and settings give the same classifier, to the bit, on any number of threads.
@@ -141,11 +120,15 @@ fn fit_all(
     c: f32,
 ) -> Result<(Vectorizer, QuantizedWeights), TrainError> {
     let documents: Vec<u32> = (0..dataset.targets().n_documents() as u32).collect();
-    let weights = weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features);
+    let weights =
+        weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features.map(NonZeroUsize::get));
     let records = counts.rows(&documents, &weights);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
     let fitted = params.fit(&DatasetBase::new(records, dataset.targets().clone()))?;
     let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
+    if kept.is_empty() {
+        return Err(TrainError::NoTerms);
+    }
     let (unigrams, bigrams) = kept.split_at(kept.partition_point(|&f| (f as usize) < counts.n_unigrams()));
     let terms = |features: &[u32]| features.iter().map(|&feature| counts.term(feature)).collect::<Vec<String>>();
     let vocabulary = Vocabulary::new(&terms(unigrams), &terms(bigrams))?;

@@ -1,5 +1,6 @@
 //! Model files: what is written is read again, and what is damaged or made up is refused and never panics.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -30,7 +31,7 @@ const BIASES: usize = 7;
 
 /// A small model's file.
 static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let config = TrainingConfig { max_features: Some(150), ..TrainingConfig::default() };
+    let config = TrainingConfig { max_features: NonZeroUsize::new(150), ..TrainingConfig::default() };
     encode(&train(&dataset(&news_like_corpus(120, 3, 41)), &config, &Silent).unwrap())
 });
 
@@ -204,7 +205,10 @@ fn weights_for_fewer_terms_than_the_vocabulary_has_are_refused() {
 
 #[test]
 fn equally_probable_topics_come_in_their_order() {
-    let artifact = decode(forged(&[(BIASES, &[0; 12])]).into()).unwrap();
+    let mut metadata: serde_json::Value = serde_json::from_slice(&FILE[section(&FILE, METADATA)]).unwrap();
+    metadata["calibrator"] = serde_json::json!({"method": "temperature", "temperature": 1.0});
+    let metadata = metadata.to_string();
+    let artifact = decode(forged(&[(METADATA, metadata.as_bytes()), (BIASES, &[0; 12])]).into()).unwrap();
     let emoji = Document::new("", "🎉").unwrap();
     let answer = answer(&artifact.classifier, &emoji, &mut ClassifyScratch::default());
     assert!(answer.topics.iter().map(|score| score.topic).eq(0..3), "{answer:?}");

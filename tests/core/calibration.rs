@@ -169,3 +169,19 @@ fn curves_rise_even_for_topics_of_few_documents() {
         assert!((sum / n - 1.0).abs() < 0.1, "{sum} documents expected of topic {topic}");
     }
 }
+
+/// Documents that are all told apart: their number alone leaves some doubt. Without it the temperature went to its
+/// lower bound, and every unseen document got probability 1.
+#[test]
+fn perfect_separation_of_few_documents_leaves_doubt() {
+    let n_documents = 90;
+    let score = |(document, topic): (usize, usize)| if document % 3 == topic { 0.5 } else { -0.5 };
+    let scores = Array2::from_shape_fn((n_documents, 3), score);
+    let targets = Targets::new(3, (0..n_documents as u32).map(|document| [document % 3]));
+    let (calibrator, _) = Calibrator::fit_single_label(&scores, &targets);
+    let mut probabilities = Vec::new();
+    calibrator.probabilities(&[0.5, -0.5, -0.5], &mut probabilities);
+    assert!((0.95..0.999).contains(&probabilities[0]), "{probabilities:?} by {calibrator:?}");
+    calibrator.probabilities(&[-0.10, -0.14, -0.5], &mut probabilities);
+    assert!(probabilities[0] < 0.7, "{probabilities:?} by {calibrator:?}");
+}

@@ -50,8 +50,7 @@ pub(crate) fn shuffle_labels(mut corpus: Vec<LabeledDocument>, seed: u64) -> Vec
     let mut random = random(seed);
     for last in (1..corpus.len()).rev() {
         let other = random.gen_range(0..=last);
-        let topics = [last, other].map(|document| corpus[document].topics().to_vec());
-        let [of_last, of_other] = topics;
+        let [of_last, of_other] = [last, other].map(|document| corpus[document].topics().to_vec());
         corpus[last] = LabeledDocument::new(corpus[last].document.clone(), of_other);
         corpus[other] = LabeledDocument::new(corpus[other].document.clone(), of_last);
     }
