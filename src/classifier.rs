@@ -149,7 +149,8 @@ impl Classifier {
             .map(|(topic, (&raw_score, &probability))| TopicScore { topic, probability, raw_score, assigned: false })
             .collect();
         topics.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.topic.cmp(&b.topic)));
-        let decision = decide(&topics, stats, options);
+        let knows_nothing = scratch.row.row().features.is_empty();
+        let decision = decide(&topics, stats, knows_nothing, options);
         if decision == Decision::Assigned {
             for (place, score) in topics.iter_mut().enumerate() {
                 score.assigned = self.decision_rule.assigns(score.topic, score.raw_score, place == 0);
@@ -205,10 +206,10 @@ impl Classifier {
 }
 
 /// Whether the scores are anything to go by.
-fn decide(topics: &[TopicScore], stats: DocumentStats, options: &ClassifyOptions) -> Decision {
+fn decide(topics: &[TopicScore], stats: DocumentStats, knows_nothing: bool, options: &ClassifyOptions) -> Decision {
     if stats.n_tokens == 0 {
         Decision::Abstained(AbstainReason::NoTokens)
-    } else if stats.n_known_tokens == 0 {
+    } else if knows_nothing {
         Decision::Abstained(AbstainReason::FewKnownTokens)
     } else if topics.first().is_none_or(|score| score.probability < options.abstain_below.get()) {
         Decision::Abstained(AbstainReason::LowProbability)

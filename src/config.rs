@@ -1,6 +1,5 @@
 //! Every number and path that `topicd serve` obeys.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use std::time::Duration;
 /// What a server is told; the defaults are the command line's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeConfig {
-    /// Where it listens. Port 0: a free one, which the log names.
-    pub listen: SocketAddr,
+    /// Where it listens, such as `127.0.0.1:50051` or `localhost:50051`. Port 0: a free one, which the log names.
+    pub listen: String,
     /// The directory for what it keeps; created when missing, and its own as long as it lives.
     pub data_dir: PathBuf,
     /// The model file of `classifiers/default`; `None`: the bundled news model.
@@ -25,8 +24,8 @@ pub struct ServeConfig {
 impl Default for ServeConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
-            data_dir: PathBuf::from("topicd-data"),
+            listen: "127.0.0.1:50051".to_owned(),
+            data_dir: PathBuf::from("./topicd-data"),
             model: None,
             log_format: LogFormat::Human,
             limits: Limits::default(),
@@ -44,6 +43,9 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// Room for what a request holds besides the document's title and text: its id, the model's name, options.
+const MESSAGE_OVERHEAD_BYTES: u32 = 4096;
 
 /// The limits that callers are held to; `GetServerInfo` tells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Limits {
             Err(LimitsError::LargeBatch(max_batch_documents))
         } else if max_batch_documents > max_documents_in_flight {
             Err(LimitsError::BatchNeverAdmitted { max_batch_documents, max_documents_in_flight })
-        } else if max_document_bytes > max_message_bytes {
+        } else if max_document_bytes.get().saturating_add(MESSAGE_OVERHEAD_BYTES) > max_message_bytes.get() {
             Err(LimitsError::DocumentFitsNoMessage { max_document_bytes, max_message_bytes })
         } else {
             Ok(())
@@ -119,8 +121,8 @@ pub enum LimitsError {
     },
     /// The largest document would be refused with its message.
     #[error(
-        "max_document_bytes ({max_document_bytes}) is more than max_message_bytes ({max_message_bytes}), so that \
-         the largest documents would always be refused"
+        "max_document_bytes ({max_document_bytes}) and {MESSAGE_OVERHEAD_BYTES} bytes for the rest of a request are more \
+         than max_message_bytes ({max_message_bytes}), so that the largest documents would always be refused"
     )]
     DocumentFitsNoMessage {
         /// The one limit.

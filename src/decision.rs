@@ -37,7 +37,7 @@ pub enum Decision {
 pub enum AbstainReason {
     /// No topic is probable enough.
     LowProbability,
-    /// The document has tokens, but the vocabulary has none of them.
+    /// The document has tokens, but the vocabulary has none of its terms.
     FewKnownTokens,
     /// The document has no tokens: white space, punctuation or emoji only.
     NoTokens,

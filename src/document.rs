@@ -38,9 +38,13 @@ pub struct Date {
 }
 
 impl Date {
-    /// Reads `YYYYMMDD` or `YYYY-MM-DD`; `None` for anything else, and for days that no calendar has.
+    /// Reads `YYYYMMDD` or `YYYY-MM-DD`, the latter also with a time of day behind it (`YYYY-MM-DDT…`), which is
+    /// dropped; `None` for anything else, and for days that no calendar has.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
+        let bytes = match text.as_bytes() {
+            day if day.len() > 10 && matches!(day[10], b'T' | b' ') => &day[..10],
+            day => day,
+        };
         let digits: Vec<u8> = match bytes {
             [a @ .., b'-', m1, m2, b'-', d1, d2] if a.len() == 4 => [a, &[*m1, *m2, *d1, *d2]].concat(),
             _ if bytes.len() == 8 => bytes.to_vec(),
@@ -195,6 +199,11 @@ impl LabeledDocument {
         Self { document, topics }
     }
 
+    /// Forgets all topics but the first by name.
+    pub fn keep_first_topic(&mut self) {
+        self.topics.truncate(1);
+    }
+
     /// The document's topics, sorted, each once.
     pub fn topics(&self) -> &[Topic] {
         &self.topics
@@ -209,6 +218,7 @@ mod tests {
     fn a_date_is_a_day_that_a_calendar_has() {
         assert_eq!(Date::parse("20220329").unwrap().to_string(), "2022-03-29");
         assert_eq!(Date::parse("2024-02-29").unwrap().to_string(), "2024-02-29");
+        assert_eq!(Date::parse("2024-01-02T10:00:00Z").unwrap().to_string(), "2024-01-02");
         for bad in ["20230229", "20221301", "20220100", "2022032", "2022/03/29", "00000101", "2022-3-029", "２０２２"]
         {
             assert_eq!(Date::parse(bad), None, "{bad}");

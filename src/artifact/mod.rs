@@ -22,6 +22,7 @@
 mod decode;
 mod encode;
 mod layout;
+mod new_file;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,7 @@ use crate::classifier::Classifier;
 use crate::features::vocabulary::VocabularyError;
 pub use decode::decode;
 pub use encode::encode;
+pub use new_file::NewModelFile;
 
 /// A classifier and the checksum of its file, by which people can tell models apart.
 #[derive(Debug, Clone)]
@@ -60,12 +62,20 @@ pub enum ArtifactError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The file was read, but is no model.
+    #[error("can't use {path}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ArtifactError>,
+    },
     /// The bytes don't start as a model file does.
     #[error("not a topicd model: it doesn't start with the magic bytes")]
     Magic,
     /// A version that this program doesn't read.
     #[error(
-        "the model has format version {found}; this topicd reads version {}: use a newer one",
+        "the model has format version {found}; this topicd reads version {}: use the release that wrote it, or train again",
         layout::FORMAT_VERSION
     )]
     Version {
@@ -114,26 +124,5 @@ pub fn bundled() -> Result<Artifact, ArtifactError> {
 /// [`ArtifactError`].
 pub fn load(path: &Path) -> Result<Artifact, ArtifactError> {
     let bytes = std::fs::read(path).map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
-    decode(bytes.into())
-}
-
-/// Writes a classifier's model file, whole or not at all: under another name first, then renamed.
-///
-/// # Errors
-/// [`ArtifactError::Write`].
-pub fn save(classifier: &Classifier, path: &Path) -> Result<(), ArtifactError> {
-    let error = |source| ArtifactError::Write { path: path.to_owned(), source };
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}.unfinished", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    let written = std::fs::File::create(&unfinished).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, &encode(classifier))?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)
-    });
-    written.map_err(|source| {
-        // What is left of it is of no use to anybody; that it can't be removed is the lesser trouble.
-        let _ = std::fs::remove_file(&unfinished);
-        error(source)
-    })
+    decode(bytes.into()).map_err(|source| ArtifactError::Unusable { path: path.to_owned(), source: Box::new(source) })
 }

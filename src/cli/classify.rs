@@ -14,11 +14,14 @@ use crate::api::{json, response};
 use crate::classifier::ClassifyOptions;
 use crate::decision::{AbstainReason, Decision, Probability};
 use crate::document::Document;
-use crate::formats::{self, Format, Rows};
+use crate::formats::{self, Format, RowError, Rows, Strictness};
 use crate::service::{AcceptedDocument, Answer, LiveClassifiers, LiveVersion, ModelName, answer};
 
-/// Documents that are classified at a time, on all cores.
-const CHUNK: usize = 1024;
+/// Documents, and bytes of them, that are classified at a time.
+const CHUNK_DOCUMENTS: usize = 1024;
+const CHUNK_BYTES: usize = 8 << 20;
+/// Characters of a headline or id that tables show.
+const MAX_SHOWN_CHARACTERS: usize = 100;
 
 /// What `topicd classify` is told.
 #[derive(Debug, clap::Args)]
@@ -77,7 +80,8 @@ pub fn run(args: &Args) -> CommandResult {
     Ok(())
 }
 
-/// Classifies one file's documents; `article_id` names the document if the file is one.
+/// Classifies one file's documents; `article_id` names the document if the file is one. What stops the reading stops it
+/// after the answers to the documents before.
 fn classify_file(
     args: &Args,
     version: &Arc<LiveVersion>,
@@ -90,47 +94,69 @@ fn classify_file(
     let is_article = rows.format() == Format::Article;
     let out = &mut io::BufWriter::new(io::stdout().lock());
     loop {
-        let mut documents = Vec::new();
-        for row in rows.by_ref().take(CHUNK) {
-            match row {
-                Ok(example) if is_article => documents.push(example.document.with_id(article_id)),
-                Ok(example) => documents.push(example.document),
-                Err(error) if args.reading.strict || error.is_fatal() => return Err(error.into()),
-                Err(error) => bad_rows.report(&error),
-            }
-        }
-        if documents.is_empty() {
-            return Ok(out.flush()?);
-        }
-        let answers: Vec<Result<Answer, _>> = documents
-            .par_iter()
+        let chunk = Chunk::read(&mut rows, args.reading.strictness(), bad_rows);
+        let answers: Vec<(String, Result<Answer, _>)> = chunk
+            .documents
+            .into_par_iter()
             .map(|document| {
-                let accepted = AcceptedDocument { document: document.clone(), truncated: false };
-                answer(version, accepted, &options)
+                let document = if is_article { document.with_id(article_id) } else { document };
+                let headline = excerpt(if document.title().is_empty() { document.text() } else { document.title() });
+                (headline, answer(version, AcceptedDocument { document, truncated: false }, &options))
             })
             .collect();
-        for (document, answer) in documents.iter().zip(answers) {
+        for (headline, answer) in answers {
             let answer = answer?;
             if args.json {
                 writeln!(out, "{}", json::to_json(&response::classify_response(answer))?)?;
             } else if is_article {
-                write_article(out, document, &answer)?;
+                write_article(out, &headline, &answer)?;
             } else {
-                write_row(out, document, &answer)?;
+                write_row(out, &headline, &answer)?;
+            }
+        }
+        match chunk.end {
+            None => {}
+            Some(Ok(())) => return Ok(out.flush()?),
+            Some(Err(error)) => {
+                out.flush()?;
+                return Err(error.into());
             }
         }
     }
 }
 
+/// Some documents of a file: enough for all cores, few enough to keep in memory.
+struct Chunk {
+    documents: Vec<Document>,
+    /// How the reading ended, if it did.
+    end: Option<Result<(), RowError>>,
+}
+
+impl Chunk {
+    fn read(rows: &mut Rows, strictness: Strictness, bad_rows: &mut BadRows) -> Self {
+        let (mut documents, mut n_bytes) = (Vec::new(), 0);
+        while documents.len() < CHUNK_DOCUMENTS && n_bytes < CHUNK_BYTES {
+            match rows.next() {
+                None => return Self { documents, end: Some(Ok(())) },
+                Some(Ok(example)) => {
+                    n_bytes += example.document.n_bytes();
+                    documents.push(example.document);
+                }
+                Some(Err(error)) if strictness == Strictness::Strict || error.is_fatal() => {
+                    return Self { documents, end: Some(Err(error)) };
+                }
+                Some(Err(error)) => bad_rows.report(&error),
+            }
+        }
+        Self { documents, end: None }
+    }
+}
+
 /// A headline with a bar for each topic.
-fn write_article(out: &mut impl Write, document: &Document, answer: &Answer) -> io::Result<()> {
-    let name = if document.id.is_empty() { "standard input" } else { &document.id };
-    writeln!(out, "{name}: {}", decision(answer))?;
-    writeln!(
-        out,
-        "  {}\n",
-        excerpt(if document.title().is_empty() { document.text() } else { document.title() }, 100)
-    )?;
+fn write_article(out: &mut impl Write, headline: &str, answer: &Answer) -> io::Result<()> {
+    let name = if answer.document_id.is_empty() { "standard input" } else { &answer.document_id };
+    writeln!(out, "{}: {}", excerpt(name), decision(answer))?;
+    writeln!(out, "  {headline}\n")?;
     let width = topic_width(answer);
     for score in &answer.classification.topics {
         let topic = &answer.version.classifier.topics()[score.topic];
@@ -142,7 +168,7 @@ fn write_article(out: &mut impl Write, document: &Document, answer: &Answer) -> 
 }
 
 /// One line: the decision, the most probable topics, and which document it is.
-fn write_row(out: &mut impl Write, document: &Document, answer: &Answer) -> io::Result<()> {
+fn write_row(out: &mut impl Write, headline: &str, answer: &Answer) -> io::Result<()> {
     let width = topic_width(answer);
     let mut shown = answer.classification.topics.iter().map(|score| {
         let topic = &answer.version.classifier.topics()[score.topic];
@@ -150,8 +176,8 @@ fn write_row(out: &mut impl Write, document: &Document, answer: &Answer) -> io::
     });
     let (first, second) = (shown.next().unwrap_or_default(), shown.next().unwrap_or_default());
     let mark = if answer.classification.decision == Decision::Assigned { " " } else { "?" };
-    let name = if document.id.is_empty() { excerpt(document.title(), 40) } else { excerpt(&document.id, 40) };
-    writeln!(out, "{mark} {first}   {second}   {name}")
+    let id = excerpt(&answer.document_id);
+    writeln!(out, "{mark} {first}   {second}   {}", if id.is_empty() { headline } else { &id })
 }
 
 /// The decision in a few words.
@@ -173,11 +199,12 @@ fn topic_width(answer: &Answer) -> usize {
     answer.version.classifier.topics().iter().map(|topic| topic.as_str().chars().count()).max().unwrap_or(0)
 }
 
-/// The first line of a text, and of that at most `max_characters`.
-fn excerpt(text: &str, max_characters: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    match line.char_indices().nth(max_characters) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
+/// The first line of a text, or of that the first characters, with nothing in it that a terminal would obey.
+fn excerpt(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let mut shown: String = line.chars().take(MAX_SHOWN_CHARACTERS).filter(|c| !c.is_control()).collect();
+    if line.chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
+        shown.push('…');
     }
+    shown
 }

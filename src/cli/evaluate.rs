@@ -1,10 +1,12 @@
 //! `topicd evaluate`: how good a model is on labelled documents.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::inputs::{ModelArgs, ReadingArgs};
-use super::{CommandResult, evaluation_table};
+use super::{CommandResult, evaluation_table, say};
+use crate::document::Topic;
 
 /// What `topicd evaluate` is told.
 #[derive(Debug, clap::Args)]
@@ -31,9 +33,17 @@ pub struct Args {
 pub fn run(args: &Args) -> CommandResult {
     let classifier = args.model.load()?.classifier;
     let examples = args.reading.read_all(&args.data)?.examples;
-    let evaluation = classifier.evaluate(&examples);
-    if evaluation.n_documents == 0 {
+    if examples.iter().all(|example| example.topics().is_empty()) {
         return Err("there is no document with a topic; give labelled documents".into());
+    }
+    let topics: BTreeSet<&Topic> = examples.iter().flat_map(|example| example.topics()).collect();
+    for topic in topics.into_iter().filter(|topic| classifier.topics().binary_search(topic).is_err()) {
+        say(format_args!("topicd: the model has no topic {:?}: its documents count as wrong", topic.as_str()));
+    }
+    let evaluation = classifier.evaluate(&examples);
+    let n_left_out = examples.len() - evaluation.n_documents;
+    if n_left_out > 0 {
+        say(format_args!("topicd: left out {n_left_out} documents without a topic"));
     }
     let out = &mut io::stdout().lock();
     if args.json {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::say;
 use crate::artifact::{self, Artifact, ArtifactError};
 use crate::formats::{self, Format, ReadError, ReadOutcome, RowError, Strictness};
 
@@ -47,7 +48,7 @@ impl BadRows {
     pub(super) fn report(&mut self, error: &RowError) {
         self.n_rows += 1;
         if self.n_rows <= MAX_SHOWN_BAD_ROWS {
-            eprintln!("topicd: skipped {error}");
+            say(format_args!("topicd: skipped {error}"));
         }
     }
 
@@ -55,8 +56,8 @@ impl BadRows {
     pub(super) fn summarize(&self) {
         match self.n_rows {
             0 => {}
-            1 => eprintln!("topicd: 1 bad row was skipped; --strict stops at the first"),
-            n => eprintln!("topicd: {n} bad rows were skipped; --strict stops at the first"),
+            1 => say(format_args!("topicd: 1 bad row was skipped; --strict stops at the first")),
+            n => say(format_args!("topicd: {n} bad rows were skipped; --strict stops at the first")),
         }
     }
 }

@@ -11,7 +11,7 @@ pub mod serve;
 pub mod train;
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// How a command ends.
@@ -33,10 +33,15 @@ pub fn exit(result: CommandResult) -> ExitCode {
                 }
                 source = cause.source();
             }
-            eprintln!("topicd: {message}");
+            say(format_args!("topicd: {message}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line for people to standard error; when nobody reads it, that is no failure.
+fn say(message: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

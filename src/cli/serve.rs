@@ -1,6 +1,5 @@
 //! `topicd serve`: the gRPC server, until it is told to stop.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,15 +17,16 @@ use crate::{server, telemetry};
 /// What `topicd serve` is told; each also by the environment variable that is named.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 is any free one, which the log names.
+    /// Where to listen, HOST:PORT; port 0 is any free one, which the log names.
     #[arg(long, env = "TOPICD_LISTEN", default_value_t = ServeConfig::default().listen)]
-    listen: SocketAddr,
+    listen: String,
 
     /// The directory for what the server keeps; created when missing, and used by one server at a time.
-    #[arg(long, env = "TOPICD_DATA_DIR", default_value = "./topicd-data", value_name = "DIR")]
+    #[arg(long, env = "TOPICD_DATA_DIR", default_value_os_t = ServeConfig::default().data_dir, value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// The model file of classifiers/default. Left out: the bundled news model.
+    /// The model file that answers as version 1 of classifiers/default; GetServerInfo tells its checksum. Left out: the
+    /// bundled news model.
     #[arg(long, env = "TOPICD_MODEL", value_name = "FILE")]
     model: Option<PathBuf>,
 
@@ -85,7 +85,7 @@ pub fn run(args: Args) -> CommandResult {
     let classify = ClassifyService::start(LiveClassifiers::new(model), config.limits.max_documents_in_flight)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(config.listen)
+        let listener = TcpListener::bind(&config.listen)
             .await
             .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
         let mut terminate = signal(SignalKind::terminate())?;

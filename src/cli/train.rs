@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::inputs::ReadingArgs;
 use super::{CommandResult, evaluation_table};
-use crate::artifact;
+use crate::artifact::NewModelFile;
 use crate::classifier::Classifier;
 use crate::dataset::{Dataset, Intake};
 use crate::evaluation::Evaluation;
@@ -105,16 +105,17 @@ pub fn run(args: &Args) -> CommandResult {
     let config =
         TrainingConfig { c: args.c, balance: args.balance.into(), max_features: args.max_features, seed: args.seed };
     config.check()?;
+    let file = NewModelFile::create(&args.out)?;
     let outcome = args.reading.read_all(&args.data)?;
     let dataset = Dataset::new(outcome.examples)?;
     let bar = StageBar::new();
     let classifier = train(&dataset, &config, &bar)?;
     bar.0.finish_and_clear();
-    artifact::save(&classifier, &args.out)?;
+    let model_bytes = file.write(&classifier)?;
     let provenance = classifier.provenance();
     let report = Report {
         model: &args.out,
-        model_bytes: std::fs::metadata(&args.out)?.len(),
+        model_bytes,
         n_terms: classifier.n_terms(),
         c: provenance.c,
         seconds: start.elapsed().as_secs_f64(),
@@ -132,10 +133,11 @@ fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> 
     writeln!(out, "Out-of-fold evaluation: each document as predicted by a model that never saw it.\n")?;
     evaluation_table::write(out, evaluation, classifier.label_kind())?;
     writeln!(out)?;
-    let Intake { n_duplicates, n_relabelled, n_without_topic, .. } = intake;
+    let Intake { n_duplicates, n_relabelled, n_without_topic, n_several_topics, .. } = intake;
     for (n, what) in [
         (n_duplicates, "given more than once, and counted once"),
         (n_relabelled, "given again with other topics; the later ones count"),
+        (n_several_topics, "given several topics, of which the first by name counts"),
         (n_without_topic, "without a topic, and left out"),
     ] {
         if *n > 0 {

@@ -5,13 +5,14 @@ mod folds;
 pub use folds::cross_validation_folds;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::{ContentHash, Document, LabeledDocument, Topic};
 use crate::targets::Targets;
 
-/// From this share on, documents with several topics make a dataset multi-label; fewer are slips of the pen.
+/// From this share of the labelled documents on, those with several topics make a dataset multi-label; fewer are slips of the pen.
 const MULTI_LABEL_SHARE: f64 = 0.01;
 
 /// Whether a document has one topic or any number of them.
@@ -51,10 +52,12 @@ pub struct Dataset {
 pub struct Intake {
     /// Documents given.
     pub n_given: usize,
-    /// Documents given again with the same topics, and left out.
+    /// Documents given again with the same topics or none, and left out.
     pub n_duplicates: usize,
     /// Documents given again with other topics, which replaced the earlier ones.
     pub n_relabelled: usize,
+    /// Documents with several topics, of which the first by name counts because each document of this dataset has one.
+    pub n_several_topics: usize,
     /// Documents without a topic, left out because each document of this dataset has one.
     pub n_without_topic: usize,
 }
@@ -69,16 +72,28 @@ impl Dataset {
         let mut by_content: BTreeMap<ContentHash, LabeledDocument> = BTreeMap::new();
         for example in examples {
             intake.n_given += 1;
-            let topics = example.topics().to_vec();
-            if let Some(earlier) = by_content.insert(example.document.content_hash(), example) {
-                let same = earlier.topics() == topics;
-                *if same { &mut intake.n_duplicates } else { &mut intake.n_relabelled } += 1;
+            match by_content.entry(example.document.content_hash()) {
+                Entry::Vacant(entry) => _ = entry.insert(example),
+                // A copy that nobody labelled takes no label away.
+                Entry::Occupied(earlier)
+                    if example.topics().is_empty() || earlier.get().topics() == example.topics() =>
+                {
+                    intake.n_duplicates += 1;
+                }
+                Entry::Occupied(mut earlier) => {
+                    intake.n_relabelled += usize::from(!earlier.get().topics().is_empty());
+                    earlier.insert(example);
+                }
             }
         }
         let label_kind = label_kind_of(by_content.values());
         let n_different = by_content.len();
         by_content.retain(|_, example| label_kind == LabelKind::MultiLabel || !example.topics().is_empty());
         intake.n_without_topic = n_different - by_content.len();
+        if label_kind == LabelKind::SingleLabel {
+            let several = by_content.values_mut().filter(|example| example.topics().len() > 1);
+            intake.n_several_topics = several.map(LabeledDocument::keep_first_topic).count();
+        }
         let topics = topics_of(by_content.values())?;
         let number = |topic: &Topic| topics.binary_search(topic).ok().map(|number| number as u32);
         let numbers = |example: &LabeledDocument| example.topics().iter().filter_map(number).collect::<Vec<u32>>();
@@ -118,7 +133,8 @@ impl Dataset {
 }
 
 fn label_kind_of<'a>(examples: impl Iterator<Item = &'a LabeledDocument>) -> LabelKind {
-    let (n_several, n) = examples.fold((0, 0), |(several, n), e| (several + usize::from(e.topics().len() > 1), n + 1));
+    let labelled = examples.filter(|example| !example.topics().is_empty());
+    let (n_several, n) = labelled.fold((0, 0), |(several, n), e| (several + usize::from(e.topics().len() > 1), n + 1));
     if n_several > 0 && n_several as f64 >= MULTI_LABEL_SHARE * f64::from(n) {
         LabelKind::MultiLabel
     } else {
@@ -158,8 +174,36 @@ mod tests {
         .unwrap();
         assert_eq!(dataset.documents().len(), 2);
         assert_eq!(dataset.topics().iter().map(Topic::as_str).collect::<Vec<_>>(), ["x", "z"]);
-        let expected = Intake { n_given: 5, n_duplicates: 1, n_relabelled: 1, n_without_topic: 1 };
+        let expected = Intake { n_given: 5, n_duplicates: 1, n_relabelled: 1, n_without_topic: 1, n_several_topics: 0 };
         assert_eq!(dataset.intake(), expected);
+    }
+
+    #[test]
+    fn a_copy_that_nobody_labelled_takes_no_label_away() {
+        let dataset = Dataset::new([
+            example("a", &["x"]),
+            example("a", &[]),
+            example("b", &[]),
+            example("b", &["y"]),
+            example("c", &["y"]),
+        ])
+        .unwrap();
+        assert_eq!(
+            dataset.targets(),
+            Dataset::new([("a", "x"), ("b", "y"), ("c", "y")].map(|(text, topic)| example(text, &[topic])))
+                .unwrap()
+                .targets()
+        );
+        assert_eq!((dataset.intake().n_duplicates, dataset.intake().n_relabelled), (1, 0));
+    }
+
+    #[test]
+    fn a_second_topic_among_single_ones_makes_no_topic_of_its_own() {
+        let many = (0..300).map(|i| example(&i.to_string(), &[if i % 2 == 0 { "beta" } else { "zeta" }]));
+        let dataset = Dataset::new(many.chain([example("slip", &["zeta", "eta"])])).unwrap();
+        assert_eq!(dataset.topics().iter().map(Topic::as_str).collect::<Vec<_>>(), ["beta", "eta", "zeta"]);
+        assert_eq!(dataset.intake().n_several_topics, 1);
+        assert!((0..301).all(|document| dataset.targets().of(document).len() == 1));
     }
 
     #[test]

@@ -28,7 +28,6 @@ pub struct TermCounts {
     offsets: Vec<usize>,
     features: Vec<u32>,
     counts: Vec<u32>,
-    n_tokens: Vec<u32>,
 }
 
 impl TermCounts {
@@ -43,9 +42,7 @@ impl TermCounts {
             .par_iter()
             .map(|chunk| chunk.iter().map(|tokens| bigrams.count_terms(tokens)).collect())
             .collect();
-        let n_tokens = documents.iter().flatten().map(|tokens| tokens.len() as u32).collect();
-        let mut counts =
-            Self { unigrams, bigrams, offsets: vec![0], features: Vec::new(), counts: Vec::new(), n_tokens };
+        let mut counts = Self { unigrams, bigrams, offsets: vec![0], features: Vec::new(), counts: Vec::new() };
         for row in rows.iter().flatten() {
             counts.features.extend(row.iter().map(|&(feature, _)| feature));
             counts.counts.extend(row.iter().map(|&(_, count)| count));
@@ -67,11 +64,6 @@ impl TermCounts {
     /// The number of unigrams: features below it are unigrams, the others bigrams.
     pub fn n_unigrams(&self) -> usize {
         self.unigrams.len()
-    }
-
-    /// How many tokens a document has.
-    pub fn n_tokens(&self, document: usize) -> usize {
-        self.n_tokens[document] as usize
     }
 
     /// The terms of a document and how often it holds each, by rising number.
@@ -334,7 +326,6 @@ mod tests {
         assert_eq!(all, ["peace", "talks", "war", "peace talks", "talks peace"]);
         let expected = [("peace", 2), ("talks", 1), ("peace talks", 1), ("talks peace", 1)];
         assert_eq!(terms(&counts, 0), expected.map(|(term, count)| (term.to_owned(), count)));
-        assert_eq!(counts.n_tokens(1), 3);
         let postings = counts.postings();
         assert_eq!((postings.of(0), postings.of(2)), (&[0, 1][..], &[2][..]));
     }
@@ -356,6 +347,5 @@ mod tests {
         let text = format!("a {} b", "x".repeat(1000));
         let counts = counts(&[&text, &text]);
         assert_eq!(terms(&counts, 0), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        assert_eq!(counts.n_tokens(0), 3);
     }
 }

@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn bad_values_are_bad_lines() {
         assert_eq!(
-            message(r#"{"text": "b", "date": "2022-03-29T10:00:00Z"}"#),
-            r#"date is "2022-03-29T10:00:00Z"; write a day of the calendar as YYYYMMDD or YYYY-MM-DD"#
+            message(r#"{"text": "b", "date": "2022-03-29th"}"#),
+            r#"date is "2022-03-29th"; write a day of the calendar as YYYYMMDD or YYYY-MM-DD"#
         );
         assert_eq!(message(r#"{"text": "b", "label": " "}"#), "a topic name is empty");
         assert_eq!(

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use topicd::artifact::{self, ArtifactError, decode, encode};
+use topicd::artifact::{self, ArtifactError, NewModelFile, decode, encode};
 use topicd::classifier::{Classifier, ClassifyScratch};
 use topicd::document::Document;
 use topicd::training::{Silent, train};
@@ -113,17 +113,17 @@ fn files_are_saved_whole_and_loaded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.topicd");
     std::fs::write(&path, "an older model").unwrap();
-    artifact::save(&CLASSIFIER, &path).unwrap();
+    NewModelFile::create(&path).unwrap().write(&CLASSIFIER).unwrap();
     assert!(std::fs::read(&path).unwrap() == encode(&CLASSIFIER));
     assert_same_answers(&CLASSIFIER, &artifact::load(&path).unwrap().classifier);
 
     let nowhere = directory.path().join("no directory/model.topicd");
     assert!(matches!(artifact::load(&nowhere), Err(ArtifactError::Read { path, .. }) if path == nowhere));
-    assert!(matches!(artifact::save(&CLASSIFIER, &nowhere), Err(ArtifactError::Write { path, .. }) if path == nowhere));
+    assert!(matches!(NewModelFile::create(&nowhere), Err(ArtifactError::Write { path, .. }) if path == nowhere));
     // A directory can't be replaced by a file; nothing half-written stays behind.
     let taken = directory.path().join("taken");
     std::fs::create_dir_all(taken.join("by something")).unwrap();
-    assert!(matches!(artifact::save(&CLASSIFIER, &taken), Err(ArtifactError::Write { .. })));
+    assert!(matches!(NewModelFile::create(&taken), Err(ArtifactError::Write { .. })));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
 }
 

@@ -9,7 +9,7 @@ use topicd::document::Document;
 use topicd::training::{Silent, train};
 use topicd::training_config::TrainingConfig;
 
-use crate::corpus::{dataset, news_like_corpus};
+use crate::corpus::{dataset, labeled, news_like_corpus};
 
 /// Ten topics: more than the solver fits side by side.
 pub(crate) static CLASSIFIER: LazyLock<Classifier> =
@@ -146,4 +146,23 @@ fn an_answer_depends_on_its_document_alone() {
         let threads: Vec<_> = (0..4).map(thread).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
+}
+
+/// Two topics of the same words in another order: single words weigh nothing and are dropped, pairs tell all. Such a
+/// document was once answered with probability 1 and "none of its words is known" at once.
+#[test]
+fn a_document_known_by_its_pairs_of_words_only_is_assigned() {
+    let corpus: Vec<_> = (0..60)
+        .map(|i| {
+            if i % 2 == 0 {
+                labeled("", &format!("red car blue bus. n{i}"), &[0])
+            } else {
+                labeled("", &format!("red bus blue car. n{i}"), &[1])
+            }
+        })
+        .collect();
+    let classifier = train(&dataset(&corpus), &TrainingConfig::default(), &Silent).unwrap();
+    let document = Document::new("", "red car blue bus").unwrap();
+    let answer = classifier.classify(&document, &ClassifyOptions::default(), &mut ClassifyScratch::default());
+    assert_eq!((answer.decision, answer.topics[0].topic), (Decision::Assigned, 0));
 }

@@ -1,17 +1,25 @@
 //! Many documents: in one call, and one after another.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use prost::Message;
+use rayon::prelude::*;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
+use topicd::api::pb;
 use topicd::api::pb::batch_classify_result::Result as BatchResult;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 use topicd::api::pb::stream_classify_response::Result as StreamResult;
-use topicd::api::pb::{BatchClassifyRequest, ClassifyOptions, ClassifyResponse, Document, StreamClassifyRequest};
+use topicd::api::pb::{BatchClassifyRequest, ClassifyResponse, Document, StreamClassifyRequest};
+use topicd::api::response::classify_response;
+use topicd::artifact;
+use topicd::classifier::ClassifyOptions;
+use topicd::service::{AcceptedDocument, LiveClassifiers, LiveVersion, ModelName, answer};
 
 use crate::support::{
     MIB, TestServer, article, assert_error, batch, document, request, stream_request, text_of, violations,
@@ -41,7 +49,7 @@ async fn what_is_wrong_with_a_whole_batch_fails_the_call() {
     let server = TestServer::start().await;
     let (channel, connections) = server.connect().await;
     let mut client = ClassifierServiceClient::new(channel);
-    let options = ClassifyOptions { min_probability: f64::NAN, truncation: 9, ..Default::default() };
+    let options = pb::ClassifyOptions { min_probability: f64::NAN, truncation: 9, ..Default::default() };
     for (wrong, expected) in [
         (batch(Vec::new()), vec![("documents", "REQUIRED")]),
         (batch(vec![article(); 257]), vec![("documents", "TOO_MANY")]),
@@ -112,7 +120,7 @@ async fn a_bad_document_does_not_end_a_stream() {
         stream_request(numbered(2, &text_of(200_000))),
         StreamClassifyRequest { model: "classifiers/none".to_owned(), ..stream_request(article()) },
         StreamClassifyRequest {
-            options: Some(ClassifyOptions { truncation: 5, ..Default::default() }),
+            options: Some(pb::ClassifyOptions { truncation: 5, ..Default::default() }),
             ..stream_request(article())
         },
         stream_request(numbered(3, "war")),
@@ -171,33 +179,62 @@ async fn a_streams_deadline_is_kept() {
     assert_error(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
 }
 
-#[tokio::test]
-async fn a_document_has_the_same_answer_to_the_bit_however_it_is_sent() {
-    let server = TestServer::start().await;
+/// The answers to documents as bytes: one by one, as a batch and as a stream.
+async fn answers_of(server: &TestServer, documents: &[Document]) -> [Vec<Vec<u8>>; 3] {
     let mut client = server.client().await;
-    // Short ones are classified where they arrive, long ones by the workers.
-    let documents: Vec<Document> = [20, 500, 16_384, 16_385, 300_000, 40].map(|n| document("t", &text_of(n))).into();
-
     let mut alone: Vec<ClassifyResponse> = Vec::new();
-    for document in &documents {
+    for document in documents {
         alone.push(client.classify(request(document.clone())).await.unwrap().into_inner());
     }
-    let batch = client.batch_classify(batch(documents.clone())).await.unwrap().into_inner().results;
+    let batch = client.batch_classify(batch(documents.to_vec())).await.unwrap().into_inner().results;
     let in_batch = batch.into_iter().map(|result| match result.result.unwrap() {
         BatchResult::Response(response) => response,
         BatchResult::Error(error) => panic!("{error:?}"),
     });
-    let requests: Vec<_> = documents.into_iter().map(stream_request).collect();
+    let requests: Vec<_> = documents.iter().cloned().map(stream_request).collect();
     let streamed = client.stream_classify(tokio_stream::iter(requests)).await.unwrap().into_inner();
     let streamed = streamed.map(|answer| match answer.unwrap().result.unwrap() {
         StreamResult::Response(response) => response,
         StreamResult::Error(error) => panic!("{error:?}"),
     });
+    [alone, in_batch.collect(), streamed.collect().await]
+        .map(|responses| responses.iter().map(ClassifyResponse::encode_to_vec).collect())
+}
 
-    let bits = |responses: Vec<ClassifyResponse>| -> Vec<Vec<u8>> {
-        responses.iter().map(ClassifyResponse::encode_to_vec).collect()
+/// The answers to documents without a server, on some number of threads.
+fn answers_in_process(version: &Arc<LiveVersion>, documents: &[Document], n_threads: usize) -> Vec<Vec<u8>> {
+    let answer_one = |document: &Document| {
+        let pb::Document { title, text, document_id } = document.clone();
+        let document = topicd::document::Document::new(title, text).unwrap().with_id(document_id);
+        let accepted = AcceptedDocument { document, truncated: false };
+        classify_response(answer(version, accepted, &ClassifyOptions::default()).unwrap()).encode_to_vec()
     };
-    let alone = bits(alone);
-    assert_eq!(alone, bits(in_batch.collect()));
-    assert_eq!(alone, bits(streamed.collect().await));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+    pool.install(|| documents.par_iter().map(answer_one).collect())
+}
+
+/// What everything else rests on: an answer depends on the document alone. The server has the bundled model; the one
+/// asked without a server was saved and loaded again.
+#[test]
+fn any_document_has_the_same_answer_to_the_bit_everywhere() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(TestServer::start());
+    let saved = artifact::encode(&artifact::bundled().unwrap().classifier);
+    let loaded = LiveClassifiers::new(artifact::decode(saved.into()).unwrap());
+    let version = loaded.resolve(&ModelName::default()).unwrap();
+    let check = |documents: &[Document]| {
+        let [alone, in_batch, streamed] = runtime.block_on(answers_of(&server, documents));
+        assert_eq!(alone, in_batch);
+        assert_eq!(alone, streamed);
+        assert_eq!(alone, answers_in_process(&version, documents, 1));
+        assert_eq!(alone, answers_in_process(&version, documents, 2));
+    };
+    // Short ones are classified where they arrive, long ones by the workers.
+    check(&[20, 500, 16_384, 16_385, 300_000, 40].map(|n| document("t", &text_of(n))));
+    let news = "([Tt]he |peace |talks |Minister |cup |final |war |bank |virus |é́ |中文|ไทย |, ){0,60}";
+    let words = prop_oneof![Just(String::new()), "\\PC{0,80}", news];
+    let any_document = (".{1,20}", words).prop_map(|(title, text)| document(&title, &text));
+    proptest!(ProptestConfig::with_cases(48), |(documents in prop::collection::vec(any_document, 1..20))| {
+        check(&documents);
+    });
 }

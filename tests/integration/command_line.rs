@@ -120,6 +120,58 @@ fn bad_rows_are_reported_and_skipped_or_stop_everything() {
     assert!(strict.stdout.is_empty() && stderr(&strict).contains("rows.jsonl:41:"), "{}", stderr(&strict));
 }
 
+/// A stretch of bad rows longer than what is classified at a time was once taken for the end of the file, and the good
+/// rows before a row that stops everything weren't answered.
+#[test]
+fn every_good_row_is_answered_whatever_stands_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = labelled_rows(3) + &"oops\n".repeat(3000) + &labelled_rows(5);
+    std::fs::write(directory.path().join("rows.jsonl"), rows).unwrap();
+    let skipping = topicd(directory.path(), &["classify", "--json", "rows.jsonl"]);
+    assert_eq!(json_lines(&skipping).len(), 8);
+    assert!(stderr(&skipping).contains("3000 bad rows were skipped"), "{}", stderr(&skipping));
+    let strict = topicd(directory.path(), &["classify", "--json", "--strict", "rows.jsonl"]);
+    assert_eq!(strict.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&strict.stdout).lines().count(), 3);
+    assert!(stderr(&strict).contains("rows.jsonl:4:"), "{}", stderr(&strict));
+}
+
+/// Found out before training, not after it; and a device is no place for a model.
+#[test]
+fn a_place_that_takes_no_model_is_refused_and_links_are_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("rows.jsonl"), labelled_rows(40)).unwrap();
+    for (out, said) in [("missing/m.topicd", "missing/m.topicd"), ("/dev/null", "regular file"), (".", "regular file")]
+    {
+        let output = topicd(directory.path(), &["train", "--data", "rows.jsonl", "--out", out]);
+        assert_eq!(output.status.code(), Some(1), "{out}");
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+    std::os::unix::fs::symlink("target.topicd", directory.path().join("link.topicd")).unwrap();
+    std::fs::write(directory.path().join("target.topicd"), "old").unwrap();
+    json_lines(&topicd(directory.path(), &["train", "--data", "rows.jsonl", "--out", "link.topicd", "--json"]));
+    assert!(std::fs::read(directory.path().join("target.topicd")).unwrap().starts_with(b"TOPICD"));
+    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "nothing unfinished stays behind: {names:?}");
+}
+
+#[test]
+fn labels_that_the_model_has_not_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("a.jsonl"),
+        "{\"text\":\"cup final\",\"topic\":\"Sports\"}\n{\"text\":\"x\"}\n",
+    )
+    .unwrap();
+    let output = topicd(directory.path(), &["evaluate", "--data", "a.jsonl", "--json"]);
+    assert_eq!(json_lines(&output)[0]["accuracy"], 0.0);
+    assert!(
+        stderr(&output).contains("no topic \"Sports\"") && stderr(&output).contains("left out 1 doc"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn failures_exit_with_1_and_bad_usage_with_2() {
     let directory = tempfile::tempdir().unwrap();
