@@ -19,7 +19,7 @@ pub struct LiveVersion {
     pub checksum: u64,
 }
 
-/// All that answer: for now, version 1 of `classifiers/default`.
+/// All that answer: version 1 of `classifiers/default`.
 #[derive(Debug)]
 pub struct LiveClassifiers {
     default: Arc<LiveVersion>,
