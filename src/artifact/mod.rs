@@ -12,7 +12,7 @@
 //! ```
 //!
 //! All numbers are little-endian. What is large is used where it lies ([`crate::packed`]); nothing is rebuilt at
-//! loading. Sections ([`layout::SectionKind`]): JSON of everything small (topics, calibration, decision rule,
+//! loading. Sections (`layout.rs` numbers them): JSON of everything small (topics, calibration, decision rule,
 //! provenance), the vocabulary's hash table, its terms (front-coded) and their block index, a TF-IDF weight a term,
 //! an 8-bit weight a term and topic, a scale a term, a bias a topic.
 //!

@@ -39,7 +39,7 @@ pub struct ScoreScratch {
 }
 
 impl QuantizedWeights {
-    /// Takes stored weights; `None` unless the lengths agree and no number is beyond [`MAX_MAGNITUDE`].
+    /// Takes stored weights; `None` unless the lengths agree and no number is beyond a million.
     pub fn new(weights: Packed<i8>, scales: Packed<F32>, biases: Packed<F32>) -> Option<Self> {
         let n_topics = biases.len();
         let (values, padding) = weights.split_at_checked(scales.len().checked_mul(n_topics)?)?;
