@@ -1,7 +1,9 @@
 //! Compiles `proto/` to Rust and to a descriptor set, with protox, so that no `protoc` is needed. Without the feature
-//! `server` there is nothing to do.
+//! `server` nothing is compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // `sqlx::migrate!` doesn't see new files by itself.
+    println!("cargo::rerun-if-changed=migrations");
     #[cfg(feature = "server")]
     protobuf::compile()?;
     Ok(())

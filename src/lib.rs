@@ -6,7 +6,8 @@
 //!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
 //!   [`calibration`] probabilities, [`decision`] an answer; [`evaluation`] measures answers. A [`classifier`] is all of
 //!   these, fitted; [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
-//! - What runs (feature `server`): [`service`] answers calls with live classifiers, [`api`] converts protobuf, [`server`]
+//! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps labelled documents for good,
+//!   [`service`] answers calls with live classifiers, [`api`] converts protobuf, [`server`]
 //!   speaks gRPC, [`cli`] is the command line; [`config`] and [`telemetry`] are theirs.
 
 pub mod packed;
@@ -36,6 +37,12 @@ pub mod classifier;
 pub mod artifact;
 
 pub mod training;
+
+#[cfg(feature = "server")]
+pub mod names;
+
+#[cfg(feature = "server")]
+pub mod store;
 
 #[cfg(feature = "server")]
 pub mod config;

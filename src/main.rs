@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use topicd::cli::{self, about, classify, evaluate, serve, train};
+use topicd::cli::{self, about, classify, dataset, evaluate, serve, train};
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Classify(classify::Args),
     /// Train a model on labelled documents.
     Train(train::Args),
+    /// Keep labelled documents for good, and see which are kept.
+    Dataset(dataset::Args),
     /// Measure a model on labelled documents.
     Evaluate(evaluate::Args),
     /// Tell the version, the bundled model, and whose texts it was trained on.
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Classify(args) => classify::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Dataset(args) => dataset::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::About => about::run(),
     })

@@ -52,6 +52,11 @@ impl BadRows {
         }
     }
 
+    /// How many there were.
+    pub(super) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
     /// Tells how many there were, if any.
     pub(super) fn summarize(&self) {
         match self.n_rows {

@@ -4,10 +4,12 @@
 
 pub mod about;
 pub mod classify;
+pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
 mod inputs;
 pub mod serve;
+mod stored;
 pub mod train;
 
 use std::error::Error;

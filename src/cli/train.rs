@@ -1,29 +1,47 @@
 //! `topicd train`: labelled documents in, a measured model file out.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::inputs::ReadingArgs;
+use super::stored::{self, DataDirArgs};
 use super::{CommandResult, evaluation_table};
 use crate::artifact::NewModelFile;
 use crate::classifier::Classifier;
 use crate::dataset::{Dataset, Intake};
 use crate::evaluation::Evaluation;
+use crate::formats::ReadOutcome;
 use crate::linear::Balance;
+use crate::names::ClassifierName;
 use crate::training::{Progress, Stage, train};
 use crate::training_config::TrainingConfig;
 
 /// What `topicd train` is told.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("documents").required(true).args(["data", "classifier"]))]
 pub struct Args {
     /// Files of labelled documents.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
+
+    /// Instead of files: the classifier whose stored documents are trained on (`topicd dataset import`).
+    #[arg(long, value_name = "NAME", value_parser = stored::classifier, conflicts_with_all = ["format", "strict"])]
+    classifier: Option<ClassifierName>,
+
+    /// Which revision of the stored documents. Left out: the newest.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "data")]
+    revision: Option<u32>,
+
+    /// With --classifier: the directory that documents are kept in. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
+    #[arg(long, value_name = "DIR", requires = "classifier")]
+    data_dir: Option<PathBuf>,
 
     /// Where the model goes; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
@@ -106,7 +124,7 @@ pub fn run(args: &Args) -> CommandResult {
         TrainingConfig { c: args.c, balance: args.balance.into(), max_features: args.max_features, seed: args.seed };
     config.check()?;
     let file = NewModelFile::create(&args.out)?;
-    let outcome = args.reading.read_all(&args.data)?;
+    let outcome = read(args)?;
     let dataset = Dataset::new(outcome.examples)?;
     let bar = StageBar::new();
     let classifier = train(&dataset, &config, &bar)?;
@@ -126,6 +144,18 @@ pub fn run(args: &Args) -> CommandResult {
     };
     let out = &mut io::stdout().lock();
     if args.json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { print(out, &report, &classifier) }
+}
+
+/// Reads the documents, from the files or from the store.
+fn read(args: &Args) -> Result<ReadOutcome, Box<dyn Error>> {
+    let Some(classifier) = &args.classifier else {
+        return Ok(args.reading.read_all(&args.data)?);
+    };
+    stored::runtime()?.block_on(async {
+        let store = DataDirArgs::or_default(args.data_dir.clone()).open_existing().await?;
+        let examples = stored::read_all(&store, classifier, args.revision).await?;
+        Ok(ReadOutcome { examples, n_skipped: 0 })
+    })
 }
 
 fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> CommandResult {

@@ -27,7 +27,7 @@ use crate::api::pb::classifier_service_server::ClassifierServiceServer;
 use crate::api::pb::model_service_server::ModelServiceServer;
 use crate::config::{LimitsError, ServeConfig};
 use crate::service::ClassifyService;
-use crate::service::data_dir::{DataDir, DataDirError};
+use crate::store::{DataDir, DataDirError};
 use classifier_service::ClassifierService;
 use drain::Draining;
 use edge::EdgeLayer;

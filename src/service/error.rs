@@ -1,7 +1,8 @@
 //! Everything that an accepted call can fail for. The server turns it into statuses, in one table.
 
-use super::model_name::{ClassifierName, ModelName};
+use super::model_name::ModelName;
 use super::panic::IncidentId;
+use crate::names::ClassifierName;
 
 /// Why a call, or one document of it, has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,13 +47,4 @@ pub struct FieldViolation {
 fn in_one_line(violations: &[FieldViolation]) -> String {
     let lines: Vec<String> = violations.iter().map(|v| format!("{} {}", v.field, v.description)).collect();
     lines.join("; ")
-}
-
-/// The beginning of a string that a caller sent, short enough to be repeated in an error.
-pub(crate) fn excerpt(text: &str) -> String {
-    const MAX_CHARS: usize = 80;
-    match text.char_indices().nth(MAX_CHARS) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
 }

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::model_name::{ClassifierName, ModelName, VersionName, VersionSelector};
+use super::model_name::{ModelName, VersionName, VersionSelector};
 use crate::artifact::Artifact;
 use crate::classifier::Classifier;
+use crate::names::ClassifierName;
 
 /// One version of a classifier, loaded and answering.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 //! [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the answer itself).
 
 pub mod classify;
-pub mod data_dir;
 pub mod error;
 pub mod live;
 pub mod model_name;
@@ -15,4 +14,4 @@ pub mod workers;
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
 pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
-pub use model_name::{ClassifierName, ModelName, VersionName, VersionSelector};
+pub use model_name::{ModelName, VersionName, VersionSelector};

@@ -5,26 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use super::error::excerpt;
-
-/// The longest `{classifier}`, in bytes.
-pub const MAX_CLASSIFIER_BYTES: usize = 64;
-
-/// The name of a classifier; shown as `classifiers/{classifier}`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClassifierName(String);
-
-impl Default for ClassifierName {
-    fn default() -> Self {
-        Self("default".to_owned())
-    }
-}
-
-impl fmt::Display for ClassifierName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "classifiers/{}", self.0)
-    }
-}
+use crate::names::{ClassifierName, ClassifierNameError, MAX_CLASSIFIER_BYTES, excerpt};
 
 /// Which of a classifier's versions a caller means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,12 +92,7 @@ impl FromStr for ModelName {
 }
 
 fn classifier_name(name: &str) -> Result<ClassifierName, ModelNameError> {
-    let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    if (1..=MAX_CLASSIFIER_BYTES).contains(&name.len()) && name.bytes().all(is_allowed) {
-        Ok(ClassifierName(name.to_owned()))
-    } else {
-        Err(ModelNameError::Classifier(excerpt(name)))
-    }
+    name.parse().map_err(|ClassifierNameError(name)| ModelNameError::Classifier(name))
 }
 
 fn version_selector(version: &str) -> Result<VersionSelector, ModelNameError> {

@@ -12,7 +12,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use topicd::config::{Limits, ServeConfig};
 use topicd::server::{self, ServeError};
-use topicd::service::data_dir::{DataDir, DataDirError};
+use topicd::store::{DataDir, DataDirError};
 
 use crate::support::{
     LONG, TestServer, article, assert_error, document, non_zero, request, start_classify, stream_request, text_of,

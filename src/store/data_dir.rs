@@ -1,4 +1,4 @@
-//! The directory that a server keeps its data in, and the lock that makes it the only one there.
+//! The directory that topicd keeps its data in, and the lock that gives it to one process at a time.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Another server has it.
+    /// Another process has it.
     #[error(
-        "the data directory {} is in use by another topicd server; stop that one, or give this one another directory \
-         with --data-dir",
+        "the data directory {} is in use by another topicd process, such as a server; stop that one, or give this one \
+         another directory with --data-dir",
         path.display()
     )]
     InUse {
@@ -31,6 +31,7 @@ pub enum DataDirError {
 /// however it ends, so a lock file that is left behind means nothing.
 #[derive(Debug)]
 pub struct DataDir {
+    path: PathBuf,
     _lock: File,
 }
 
@@ -38,17 +39,22 @@ impl DataDir {
     /// Creates the directory where it is missing, and locks it.
     ///
     /// # Errors
-    /// [`DataDirError::InUse`] when another server has it, or what the operating system said.
+    /// [`DataDirError::InUse`] when another process has it, or what the operating system said.
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(io_error)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(io_error)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(io_error(source)),
         }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

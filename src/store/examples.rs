@@ -1,0 +1,231 @@
+//! Reading labelled documents: those of a revision, and what there is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::{Store, StoreError, number};
+use crate::document::{Date, Document, LabeledDocument, Topic};
+use crate::names::{ClassifierName, excerpt};
+
+/// Documents of one SELECT.
+const BATCH_DOCUMENTS: i64 = 500;
+
+/// The documents of one revision, ordered by content hash. What is imported meanwhile doesn't change them.
+#[derive(Debug)]
+pub struct Examples {
+    store: Store,
+    classifier: ClassifierName,
+    revision: u32,
+    /// The hash of the last document given; empty, which is less than any, before the first.
+    last_hash: Vec<u8>,
+}
+
+/// A classifier's stored documents, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatasetSummary {
+    /// The classifier.
+    pub classifier: ClassifierName,
+    /// The newest revision.
+    pub revision: u32,
+    /// The documents of the newest revision.
+    pub n_documents: u64,
+    /// How many of them have each topic; sorted by topic.
+    pub topics: Vec<TopicCount>,
+    /// All revisions, oldest first; each can be read.
+    pub revisions: Vec<RevisionSummary>,
+}
+
+/// A topic and how many documents have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicCount {
+    /// The topic's name.
+    pub topic: String,
+    /// The documents that have it, alone or with others.
+    pub n_documents: u64,
+}
+
+/// What one import changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RevisionSummary {
+    /// The revision's number, from 1.
+    pub revision: u32,
+    /// When it was published: milliseconds since 1970, UTC.
+    pub created_at_ms: u64,
+    /// Documents that were new.
+    pub n_added: u64,
+    /// Documents that got other topics.
+    pub n_relabelled: u64,
+    /// Documents of the import that changed nothing.
+    pub n_unchanged: u64,
+}
+
+#[derive(FromRow)]
+struct ExampleRow {
+    content_hash: Vec<u8>,
+    topics: String,
+    document_id: String,
+    publish_date: Option<String>,
+    url: String,
+    title: String,
+    text: String,
+}
+
+#[derive(FromRow)]
+struct RevisionRow {
+    revision: i64,
+    created_at: i64,
+    n_added: i64,
+    n_relabelled: i64,
+    n_unchanged: i64,
+}
+
+impl Store {
+    /// The documents of a classifier's revision; `None`: of its newest.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownClassifier`], [`StoreError::UnknownRevision`], [`StoreError::Database`].
+    pub async fn examples(&self, classifier: &ClassifierName, revision: Option<u32>) -> Result<Examples, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("SELECT revision FROM classifiers WHERE name = $1")
+            .bind(classifier.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        let newest = newest.ok_or_else(|| StoreError::UnknownClassifier(classifier.clone()))?;
+        let newest = number("revision", newest)?;
+        let revision = revision.unwrap_or(newest);
+        if !(1..=newest).contains(&revision) {
+            return Err(StoreError::UnknownRevision { classifier: classifier.clone(), revision, newest });
+        }
+        Ok(Examples { store: self.clone(), classifier: classifier.clone(), revision, last_hash: Vec::new() })
+    }
+
+    /// All classifiers with stored documents, sorted by name. Reads the topics of every document: about a second for a
+    /// million.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn datasets(&self) -> Result<Vec<DatasetSummary>, StoreError> {
+        let classifiers: Vec<(String, i64)> =
+            sqlx::query_as("SELECT name, revision FROM classifiers ORDER BY name").fetch_all(&self.pool).await?;
+        let mut datasets = Vec::with_capacity(classifiers.len());
+        for (name, revision) in classifiers {
+            let damaged = |_| StoreError::Damaged { what: "classifier's name", seen: excerpt(&name) };
+            let classifier: ClassifierName = name.parse().map_err(damaged)?;
+            let revision = number("revision", revision)?;
+            let (n_documents, topics) = self.count(&classifier, revision).await?;
+            let revisions = self.revisions(&classifier, revision).await?;
+            datasets.push(DatasetSummary { classifier, revision, n_documents, topics, revisions });
+        }
+        Ok(datasets)
+    }
+
+    /// How many documents a revision has, and how many of each topic.
+    async fn count(&self, classifier: &ClassifierName, revision: u32) -> Result<(u64, Vec<TopicCount>), StoreError> {
+        let sets: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT examples.topics, COUNT(*) FROM examples JOIN imports ON imports.id = examples.import_id \
+             WHERE examples.classifier = $1 AND imports.revision <= $2 \
+             AND (examples.until_revision IS NULL OR examples.until_revision > $2) GROUP BY examples.topics",
+        )
+        .bind(classifier.as_str())
+        .bind(i64::from(revision))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut n_documents = 0;
+        let mut counts = BTreeMap::<Topic, u64>::new();
+        for (topics, n) in sets {
+            let n: u64 = number("number of documents", n)?;
+            n_documents += n;
+            for topic in parse_topics(&topics)? {
+                *counts.entry(topic).or_default() += n;
+            }
+        }
+        let topic_count = |(topic, n_documents): (Topic, u64)| TopicCount { topic: topic.to_string(), n_documents };
+        Ok((n_documents, counts.into_iter().map(topic_count).collect()))
+    }
+
+    /// The revisions of a classifier's documents up to one, oldest first.
+    async fn revisions(&self, classifier: &ClassifierName, last: u32) -> Result<Vec<RevisionSummary>, StoreError> {
+        let rows: Vec<RevisionRow> = sqlx::query_as(
+            "SELECT revision, created_at, n_added, n_relabelled, n_unchanged FROM imports \
+             WHERE classifier = $1 AND revision <= $2 ORDER BY revision",
+        )
+        .bind(classifier.as_str())
+        .bind(i64::from(last))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(RevisionSummary::try_from).collect()
+    }
+}
+
+impl Examples {
+    /// The revision that these are the documents of.
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// The next documents, some hundred at most, with all that was imported with them; none at the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn next_batch(&mut self) -> Result<Vec<LabeledDocument>, StoreError> {
+        let rows: Vec<ExampleRow> = sqlx::query_as(
+            "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
+             examples.url, examples.title, examples.text \
+             FROM examples JOIN imports ON imports.id = examples.import_id \
+             WHERE examples.classifier = $1 AND examples.content_hash > $2 AND imports.revision <= $3 \
+             AND (examples.until_revision IS NULL OR examples.until_revision > $3) \
+             ORDER BY examples.content_hash LIMIT $4",
+        )
+        .bind(self.classifier.as_str())
+        .bind(self.last_hash.as_slice())
+        .bind(i64::from(self.revision))
+        .bind(BATCH_DOCUMENTS)
+        .fetch_all(&self.store.pool)
+        .await?;
+        if let Some(last) = rows.last() {
+            self.last_hash.clone_from(&last.content_hash);
+        }
+        rows.into_iter().map(LabeledDocument::try_from).collect()
+    }
+}
+
+impl TryFrom<ExampleRow> for LabeledDocument {
+    type Error = StoreError;
+
+    fn try_from(row: ExampleRow) -> Result<Self, StoreError> {
+        let damaged = |what, seen: &str| StoreError::Damaged { what, seen: excerpt(seen) };
+        let mut document = Document::new(row.title, row.text).map_err(|_| damaged("document", &row.document_id))?;
+        if document.content_hash().0[..] != row.content_hash[..] {
+            return Err(damaged("document", &row.document_id));
+        }
+        document.id = row.document_id;
+        document.url = row.url;
+        document.date = match row.publish_date {
+            None => None,
+            Some(date) => Some(Date::parse(&date).ok_or_else(|| damaged("date", &date))?),
+        };
+        Ok(Self::new(document, parse_topics(&row.topics)?))
+    }
+}
+
+impl TryFrom<RevisionRow> for RevisionSummary {
+    type Error = StoreError;
+
+    fn try_from(row: RevisionRow) -> Result<Self, StoreError> {
+        let n_documents = |stored| number("number of documents", stored);
+        Ok(Self {
+            revision: number("revision", row.revision)?,
+            created_at_ms: number("time", row.created_at)?,
+            n_added: n_documents(row.n_added)?,
+            n_relabelled: n_documents(row.n_relabelled)?,
+            n_unchanged: n_documents(row.n_unchanged)?,
+        })
+    }
+}
+
+fn parse_topics(json: &str) -> Result<Vec<Topic>, StoreError> {
+    let damaged = || StoreError::Damaged { what: "list of topics", seen: excerpt(json) };
+    let names: Vec<String> = serde_json::from_str(json).map_err(|_| damaged())?;
+    names.iter().map(|name| Topic::new(name).map_err(|_| damaged())).collect()
+}

@@ -1,0 +1,242 @@
+//! Writing labelled documents: staged in batches under an import's id, and published as one revision.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{Store, StoreError, number};
+use crate::document::{ContentHash, LabeledDocument, Topic};
+use crate::names::ClassifierName;
+
+/// The most documents of one INSERT.
+const MAX_BATCH_DOCUMENTS: usize = 500;
+
+/// An INSERT takes no further document when those before it have this many bytes of title and text.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// Documents on their way into a classifier's dataset. Nobody sees them until [`Self::publish`] has returned.
+///
+/// When it is dropped instead, or the process dies, nothing of it is ever visible, and what it has written is deleted
+/// when the store is opened the next time; [`Self::discard`] does so at once.
+#[derive(Debug)]
+pub struct Import {
+    store: Store,
+    id: i64,
+    classifier: ClassifierName,
+    n_given: u64,
+}
+
+/// What became of an import's documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ImportOutcome {
+    /// The dataset's newest revision, which is a new one if anything was added or relabelled; 0: it is still empty.
+    pub revision: u32,
+    /// Documents given, repetitions included.
+    pub n_given: u64,
+    /// Documents whose title and text weren't there.
+    pub n_added: u64,
+    /// Documents that were there with other topics, which these replace.
+    pub n_relabelled: u64,
+    /// Documents that were there with the same topics; they stay as they are, id, date and URL included.
+    pub n_unchanged: u64,
+}
+
+impl Store {
+    /// Begins an import. Any number may go on at a time, also for one classifier.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn begin_import(&self, classifier: &ClassifierName) -> Result<Import, StoreError> {
+        let id = sqlx::query_scalar(
+            "INSERT INTO imports (id, classifier) SELECT COALESCE(MAX(id), 0) + 1, $1 FROM imports RETURNING id",
+        )
+        .bind(classifier.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Import { store: self.clone(), id, classifier: classifier.clone(), n_given: 0 })
+    }
+}
+
+impl Import {
+    /// Writes documents, of which there may be any number over any number of calls; memory doesn't grow with them. Of
+    /// documents with the same title and text the last one counts.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; the import can only be discarded then.
+    pub async fn stage(&mut self, examples: &[LabeledDocument]) -> Result<(), StoreError> {
+        let mut rest = examples;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_len(rest));
+            self.insert(batch).await?;
+            self.n_given += batch.len() as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, batch: &[LabeledDocument]) -> Result<(), StoreError> {
+        // PostgreSQL refuses a statement that gives one key twice.
+        let last_of_each: HashMap<ContentHash, &LabeledDocument> =
+            batch.iter().map(|example| (example.document.content_hash(), example)).collect();
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO examples \
+             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text) ",
+        );
+        insert.push_values(last_of_each, |mut row, (hash, example)| {
+            let document = &example.document;
+            row.push_bind(self.classifier.as_str())
+                .push_bind(hash.0.to_vec())
+                .push_bind(self.id)
+                .push_bind(topics_json(example.topics()))
+                .push_bind(document.id.as_str())
+                .push_bind(document.date.map(|date| date.to_string()))
+                .push_bind(document.url.as_str())
+                .push_bind(document.title())
+                .push_bind(document.text());
+        });
+        insert.push(
+            " ON CONFLICT (classifier, content_hash, import_id) DO UPDATE SET topics = excluded.topics, \
+             document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url",
+        );
+        insert.build().execute(&self.store.pool).await?;
+        Ok(())
+    }
+
+    /// Makes the documents a new revision of the classifier's dataset; when this returns, they are safe from anything
+    /// short of losing the disk. All or nothing; without anything new there is no new revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]: nothing was published.
+    pub async fn publish(self) -> Result<ImportOutcome, StoreError> {
+        // The first statement writes, so that the transaction waits here for another writer and nowhere else.
+        let mut transaction = self.store.pool.begin().await?;
+        let newest: i64 = sqlx::query_scalar(
+            "INSERT INTO classifiers (name, revision) VALUES ($1, 0) \
+             ON CONFLICT (name) DO UPDATE SET revision = classifiers.revision RETURNING revision",
+        )
+        .bind(self.classifier.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+        let n_unchanged = self.delete_unchanged(&mut transaction).await?;
+        let n_relabelled = self.end_relabelled(&mut transaction, newest + 1).await?;
+        let n_new: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM examples WHERE import_id = $1")
+            .bind(self.id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let n_added = number::<u64>("number of documents", n_new)?.saturating_sub(n_relabelled);
+        let mut outcome = ImportOutcome {
+            revision: number("revision", newest)?,
+            n_given: self.n_given,
+            n_added,
+            n_relabelled,
+            n_unchanged,
+        };
+        if n_new == 0 {
+            transaction.rollback().await?;
+            self.discard().await?;
+        } else {
+            outcome.revision = number("revision", newest + 1)?;
+            self.record(&mut transaction, outcome).await?;
+            transaction.commit().await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Deletes staged documents that the dataset has with the same topics, and counts them.
+    async fn delete_unchanged(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+        let deleted = sqlx::query(
+            "DELETE FROM examples AS staged WHERE staged.import_id = $1 AND EXISTS ( \
+                 SELECT 1 FROM examples AS current JOIN imports ON imports.id = current.import_id \
+                 WHERE current.classifier = staged.classifier AND current.content_hash = staged.content_hash \
+                 AND current.until_revision IS NULL AND imports.revision IS NOT NULL \
+                 AND current.topics = staged.topics)",
+        )
+        .bind(self.id)
+        .execute(connection)
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// Ends, with the revision to come, the documents that are staged with other topics, and counts them.
+    async fn end_relabelled(&self, connection: &mut SqliteConnection, revision: i64) -> Result<u64, StoreError> {
+        let ended = sqlx::query(
+            "UPDATE examples SET until_revision = $1 \
+             WHERE classifier = $2 AND until_revision IS NULL \
+             AND content_hash IN (SELECT staged.content_hash FROM examples AS staged WHERE staged.import_id = $3) \
+             AND import_id IN (SELECT id FROM imports WHERE classifier = $2 AND revision IS NOT NULL)",
+        )
+        .bind(revision)
+        .bind(self.classifier.as_str())
+        .bind(self.id)
+        .execute(connection)
+        .await?;
+        Ok(ended.rows_affected())
+    }
+
+    /// Writes down the new revision: the moment that the staged documents become visible.
+    async fn record(&self, connection: &mut SqliteConnection, outcome: ImportOutcome) -> Result<(), StoreError> {
+        let revision = i64::from(outcome.revision);
+        sqlx::query("UPDATE classifiers SET revision = $1 WHERE name = $2")
+            .bind(revision)
+            .bind(self.classifier.as_str())
+            .execute(&mut *connection)
+            .await?;
+        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        sqlx::query(
+            "UPDATE imports SET revision = $1, created_at = $2, n_added = $3, n_relabelled = $4, n_unchanged = $5 \
+             WHERE id = $6",
+        )
+        .bind(revision)
+        .bind(created_at)
+        .bind(outcome.n_added as i64)
+        .bind(outcome.n_relabelled as i64)
+        .bind(outcome.n_unchanged as i64)
+        .bind(self.id)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes what was staged.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; the next opening of the store deletes it then.
+    pub async fn discard(self) -> Result<(), StoreError> {
+        let mut transaction = self.store.pool.begin().await?;
+        for delete in ["DELETE FROM examples WHERE import_id = $1", "DELETE FROM imports WHERE id = $1"] {
+            sqlx::query(delete).bind(self.id).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Deletes what imports have left that were never published: those of a process that is gone.
+pub(super) async fn delete_unpublished(pool: &SqlitePool) -> Result<(), StoreError> {
+    let mut transaction = pool.begin().await?;
+    for delete in [
+        "DELETE FROM examples WHERE import_id IN (SELECT id FROM imports WHERE revision IS NULL)",
+        "DELETE FROM imports WHERE revision IS NULL",
+    ] {
+        sqlx::query(delete).execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// How many of the documents, of which there is one at least, go into one INSERT.
+fn batch_len(examples: &[LabeledDocument]) -> usize {
+    let mut n_bytes = 0;
+    let fits = |example: &&LabeledDocument| {
+        let has_room = n_bytes < MAX_BATCH_BYTES;
+        n_bytes += example.document.n_bytes();
+        has_room
+    };
+    examples.iter().take(MAX_BATCH_DOCUMENTS).take_while(fits).count()
+}
+
+/// Topics as a JSON array, in their order, which is sorted: the same topics are the same text.
+fn topics_json(topics: &[Topic]) -> String {
+    serde_json::Value::from_iter(topics.iter().map(Topic::as_str)).to_string()
+}

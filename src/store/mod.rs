@@ -1,0 +1,201 @@
+//! What must last: labelled documents, in one SQLite database in the data directory. SQL lives here and nowhere else.
+//!
+//! An import is staged in batches that nobody else sees, and published as a new revision in one short transaction: it is
+//! there as a whole, or not at all. Revisions stay readable, so that a model can be trained again on what an earlier
+//! one was trained on.
+//!
+//! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing), `examples` (reading).
+
+pub mod data_dir;
+mod examples;
+mod import;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::names::ClassifierName;
+pub use data_dir::{DataDir, DataDirError};
+pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
+pub use import::{Import, ImportOutcome};
+
+/// The database's file in the data directory; SQLite keeps others with this name in front beside it.
+pub const FILE_NAME: &str = "topicd.db";
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a writer waits for another one of the same process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Memory that a connection keeps pages of the database in, as SQLite wants it: in KiB, negative.
+const CACHE_SIZE: &str = "-16384";
+
+/// Pages of 4 KiB that the write-ahead log may hold before they go to their places: 64 MiB. Imports touch the index all
+/// over, so that fewer, larger moves more than double their speed.
+const CHECKPOINT_PAGES: &str = "16384";
+
+/// Connections at most; SQLite has one writer at a time, the others read.
+const MAX_CONNECTIONS: u32 = 4;
+
+/// Why the store can't do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A newer topicd has changed the tables.
+    #[error(
+        "{} has schema version {found}; this topicd knows up to {known}; use a newer topicd, or another data directory",
+        path.display()
+    )]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// The version it has.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The tables couldn't be brought to this program's version.
+    #[error("the tables of {} can't be brought up to date", path.display())]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// What went wrong.
+        source: MigrateError,
+    },
+    /// Nothing was ever imported for the classifier.
+    #[error("{0} has no stored documents; `topicd dataset import` stores some")]
+    UnknownClassifier(ClassifierName),
+    /// The classifier's documents don't have that revision.
+    #[error("{classifier} has no revision {revision}; its newest is {newest}")]
+    UnknownRevision {
+        /// The classifier.
+        classifier: ClassifierName,
+        /// The revision asked for.
+        revision: u32,
+        /// The newest there is.
+        newest: u32,
+    },
+    /// A stored value isn't what this program stores.
+    #[error("a stored {what} can't be read: {seen:?}")]
+    Damaged {
+        /// Which kind of value.
+        what: &'static str,
+        /// The value, or the beginning of it.
+        seen: String,
+    },
+    /// The database failed: no space, no permission, a damaged file.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+/// An open store. Its data directory stays locked until the last clone, [`Import`] and [`Examples`] of it are gone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: SqlitePool,
+    _data_dir: Arc<DataDir>,
+}
+
+impl Store {
+    /// Opens the database of a data directory: creates it where it is missing, brings the tables up to date, and deletes
+    /// what imports have left that were never published.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], [`StoreError::Migration`], [`StoreError::Database`].
+    pub async fn open(data_dir: DataDir) -> Result<Self, StoreError> {
+        let path = data_dir.path().join(FILE_NAME);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", CACHE_SIZE)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
+        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await?;
+        migrate(&pool, path).await?;
+        import::delete_unpublished(&pool).await?;
+        Ok(Self { pool, _data_dir: Arc::new(data_dir) })
+    }
+}
+
+/// Brings the tables up to date.
+async fn migrate(pool: &SqlitePool, path: PathBuf) -> Result<(), StoreError> {
+    match MIGRATIONS.run(pool).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(_)) => {
+            let found = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(pool).await?;
+            let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+            Err(StoreError::NewerSchema { path, found, known })
+        }
+        Err(source) => Err(StoreError::Migration { path, source }),
+    }
+}
+
+/// A revision or a count, which the tables hold as BIGINT.
+fn number<T: TryFrom<i64>>(what: &'static str, stored: i64) -> Result<T, StoreError> {
+    T::try_from(stored).map_err(|_| StoreError::Damaged { what, seen: stored.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    async fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::open(DataDir::lock(path).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn the_database_is_durable_and_opened_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open(parent.path()).await.unwrap();
+        let pragma = async |name: &str| -> String {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"));
+            sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap()
+        };
+        assert_eq!(pragma("journal_mode").await, "wal");
+        assert_eq!(pragma("synchronous").await, "2"); // FULL
+        assert_eq!(pragma("foreign_keys").await, "1");
+        drop(store);
+        open(parent.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused_with_both_versions() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open(parent.path()).await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (998, 'of the future', TRUE, x'00', 0), (999, 'of the far future', TRUE, x'00', 0)",
+        )
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        drop(store);
+        let refusal = open(parent.path()).await.unwrap_err();
+        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 1, .. }), "{refusal:?}");
+        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 1;"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        std::fs::write(parent.path().join(FILE_NAME), "no database, but long enough to be one ".repeat(100)).unwrap();
+        assert!(matches!(open(parent.path()).await.unwrap_err(), StoreError::Database(_)));
+    }
+
+    #[test]
+    fn sql_says_nothing_that_only_sqlite_understands() {
+        for migration in MIGRATIONS.iter() {
+            let sql = migration.sql.as_str().to_ascii_uppercase();
+            for word in ["BLOB", "ROWID", "AUTOINCREMENT", "WITHOUT", "DATETIME", " INTEGER"] {
+                let statements = sql.lines().filter(|line| !line.starts_with("--"));
+                assert!(statements.clone().all(|line| !line.contains(word)), "{word}");
+            }
+        }
+    }
+}
