@@ -40,7 +40,7 @@ pub struct Args {
     revision: Option<u32>,
 
     /// With --classifier: the directory that documents are kept in. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
-    #[arg(long, value_name = "DIR", requires = "classifier")]
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
     data_dir: Option<PathBuf>,
 
     /// Where the model goes; a file that is there is replaced.

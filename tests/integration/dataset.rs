@@ -289,6 +289,7 @@ fn wrong_usage_says_what_to_do() {
         (&["train", "--out", "m", "--data", "rows.jsonl", "--classifier", "default"], 2, "cannot be used with"),
         (&["train", "--out", "m", "--data", "rows.jsonl", "--revision", "1"], 2, "cannot be used with"),
         (&["train", "--out", "m", "--classifier", "Desk"], 2, "a-z"),
+        (&["train", "--out", "m", "--data", "x.jsonl", "--data-dir", "none"], 2, "--data-dir"),
         (&["train", "--out", "m", "--classifier", "default", "--data-dir", "none"], 1, "none holds no datasets"),
         (&["dataset", "list", "--data-dir", "none"], 1, "topicd dataset import"),
         (&["dataset", "import", "--data-dir", "none"], 2, "FILE"),
