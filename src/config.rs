@@ -17,6 +17,8 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// What callers are held to.
     pub limits: Limits,
+    /// The threads that train; `None`: one for each processor. They give way to those that answer.
+    pub training_threads: Option<NonZeroU32>,
     /// How long calls in flight may go on after the server was told to stop.
     pub drain_timeout: Duration,
 }
@@ -29,6 +31,7 @@ impl Default for ServeConfig {
             model: None,
             log_format: LogFormat::Human,
             limits: Limits::default(),
+            training_threads: None,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -58,6 +61,10 @@ pub struct Limits {
     pub max_batch_documents: NonZeroU32,
     /// The most documents that are worked on or wait at a time, over all calls.
     pub max_documents_in_flight: NonZeroU32,
+    /// The most labelled documents of one message.
+    pub max_message_examples: NonZeroU32,
+    /// The most training jobs that run or wait at a time.
+    pub max_training_jobs: NonZeroU32,
 }
 
 impl Limits {
@@ -69,7 +76,7 @@ impl Limits {
     /// # Errors
     /// The first pair that doesn't.
     pub fn check(&self) -> Result<(), LimitsError> {
-        let Self { max_message_bytes, max_document_bytes, max_batch_documents, max_documents_in_flight } = *self;
+        let Self { max_message_bytes, max_document_bytes, max_batch_documents, max_documents_in_flight, .. } = *self;
         if max_batch_documents > Self::MAX_BATCH_DOCUMENTS {
             Err(LimitsError::LargeBatch(max_batch_documents))
         } else if max_batch_documents > max_documents_in_flight {
@@ -90,6 +97,8 @@ impl Default for Limits {
             max_document_bytes: const { not_zero(MIB) },
             max_batch_documents: Self::MAX_BATCH_DOCUMENTS,
             max_documents_in_flight: const { not_zero(4096) },
+            max_message_examples: const { not_zero(50_000) },
+            max_training_jobs: const { not_zero(16) },
         }
     }
 }

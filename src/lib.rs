@@ -10,6 +10,7 @@
 //!   [`service`] answers calls with live classifiers, [`api`] converts protobuf, [`server`]
 //!   speaks gRPC, [`cli`] is the command line; [`config`] and [`telemetry`] are theirs.
 
+pub mod cancellation;
 pub mod packed;
 
 pub mod document;

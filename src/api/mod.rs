@@ -1,11 +1,16 @@
 //! Protobuf: the generated types of `topicd.v1`, and their conversion from and to ours.
 //!
-//! What comes in is checked here once, all of it ([`request`]); what is behind has only valid values. What goes out is
-//! made here ([`response`]), also as JSON for the command line ([`json`]).
+//! What comes in is checked here once, all of it ([`violations`] collects what is wrong): [`request`] (classification),
+//! [`train_request`] (labelled documents), [`model_request`] (the rest). What is behind has only valid values. What goes
+//! out is made here ([`response`], [`model_response`]), also as JSON for the command line ([`json`]).
 
 pub mod json;
+pub mod model_request;
+pub mod model_response;
 pub mod request;
 pub mod response;
+pub mod train_request;
+pub mod violations;
 
 /// The messages and services of `topicd.v1`, generated from `proto/` by `build.rs`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used, rustdoc::all)]

@@ -1,5 +1,7 @@
 //! Answers → responses.
 
+use std::sync::Arc;
+
 use super::pb;
 use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
 use crate::config::Limits;
@@ -46,7 +48,7 @@ fn decision(decision: Decision) -> pb::Decision {
 }
 
 /// The response that tells what the server is.
-pub fn server_info<'a>(limits: &Limits, versions: impl Iterator<Item = &'a LiveVersion>) -> pb::GetServerInfoResponse {
+pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>]) -> pb::GetServerInfoResponse {
     pb::GetServerInfoResponse {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         limits: Some(pb::Limits {
@@ -54,8 +56,10 @@ pub fn server_info<'a>(limits: &Limits, versions: impl Iterator<Item = &'a LiveV
             max_document_bytes: limits.max_document_bytes.get().into(),
             max_batch_documents: limits.max_batch_documents.get(),
             max_documents_in_flight: limits.max_documents_in_flight.get(),
+            max_message_examples: limits.max_message_examples.get(),
+            max_training_jobs: limits.max_training_jobs.get(),
         }),
-        models: versions.map(served_model).collect(),
+        models: versions.iter().map(|version| served_model(version)).collect(),
     }
 }
 

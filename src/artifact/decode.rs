@@ -51,7 +51,7 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
         metadata.provenance,
     )
     .ok_or(ArtifactError::Malformed("its parts don't fit each other"))?;
-    Ok(Artifact { classifier, checksum: header.checksum.get() })
+    Ok(Artifact { classifier, checksum: header.checksum.get(), bytes: file })
 }
 
 fn check_header(file: &[u8]) -> Result<Header, ArtifactError> {

@@ -41,6 +41,8 @@ pub struct Artifact {
     pub classifier: Classifier,
     /// XXH3-64 of the file, as its header has it.
     pub checksum: u64,
+    /// The file, which the classifier's parts are views of.
+    pub bytes: Bytes,
 }
 
 /// Why bytes are no model, or a model file can't be read.

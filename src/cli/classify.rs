@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::classifier::ClassifyOptions;
 use crate::decision::{AbstainReason, Decision, Probability};
 use crate::document::Document;
 use crate::formats::{self, Format, RowError, Rows, Strictness};
-use crate::service::{AcceptedDocument, Answer, LiveClassifiers, LiveVersion, ModelName, answer};
+use crate::names::ClassifierName;
+use crate::service::{AcceptedDocument, Answer, LiveVersion, VersionName, answer};
 
 /// Documents, and bytes of them, that are classified at a time.
 const CHUNK_DOCUMENTS: usize = 1024;
@@ -64,7 +65,9 @@ fn probability(text: &str) -> Result<Probability, String> {
 /// # Errors
 /// Files that can't be read, and with `--strict` bad rows.
 pub fn run(args: &Args) -> CommandResult {
-    let version = LiveClassifiers::new(args.model.load()?).resolve(&ModelName::default())?;
+    // The name that a server which begins with this model gives it.
+    let name = VersionName { classifier: ClassifierName::default(), number: NonZeroU32::MIN };
+    let version = Arc::new(LiveVersion::new(name, args.model.load()?));
     let mut bad_rows = BadRows::default();
     for path in &args.files {
         let is_stdin = path.as_os_str() == OsStr::new("-");

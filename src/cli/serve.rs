@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::CommandResult;
 use crate::artifact;
 use crate::config::{Limits, LogFormat, ServeConfig};
-use crate::service::{ClassifyService, LiveClassifiers};
+use crate::service::Services;
+use crate::store::{DataDir, Store};
 use crate::{server, telemetry};
 
 /// What `topicd serve` is told; each also by the environment variable that is named.
@@ -25,8 +25,8 @@ pub struct Args {
     #[arg(long, env = "TOPICD_DATA_DIR", default_value_os_t = ServeConfig::default().data_dir, value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// The model file that answers as version 1 of classifiers/default; GetServerInfo tells its checksum. Left out: the
-    /// bundled news model.
+    /// The model file that classifiers/default begins with; another one than at the last start becomes a new version,
+    /// which answers unless a trained one does. Left out: the bundled news model.
     #[arg(long, env = "TOPICD_MODEL", value_name = "FILE")]
     model: Option<PathBuf>,
 
@@ -50,6 +50,18 @@ pub struct Args {
     #[arg(long, env = "TOPICD_MAX_DOCUMENTS_IN_FLIGHT", default_value_t = Limits::default().max_documents_in_flight)]
     max_documents_in_flight: NonZeroU32,
 
+    /// The most labelled documents of one message of Train or ImportExamples.
+    #[arg(long, env = "TOPICD_MAX_MESSAGE_EXAMPLES", default_value_t = Limits::default().max_message_examples)]
+    max_message_examples: NonZeroU32,
+
+    /// The most training jobs that run or wait at a time.
+    #[arg(long, env = "TOPICD_MAX_TRAINING_JOBS", default_value_t = Limits::default().max_training_jobs)]
+    max_training_jobs: NonZeroU32,
+
+    /// The threads that train; they give way to those that answer. Left out: one for each processor.
+    #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
+    training_threads: Option<NonZeroU32>,
+
     /// How many seconds calls in flight may go on after SIGTERM.
     #[arg(long, env = "TOPICD_DRAIN_SECONDS", default_value_t = ServeConfig::default().drain_timeout.as_secs())]
     drain_seconds: u64,
@@ -67,7 +79,10 @@ impl From<Args> for ServeConfig {
                 max_document_bytes: args.max_document_bytes,
                 max_batch_documents: args.max_batch_documents,
                 max_documents_in_flight: args.max_documents_in_flight,
+                max_message_examples: args.max_message_examples,
+                max_training_jobs: args.max_training_jobs,
             },
+            training_threads: args.training_threads,
             drain_timeout: Duration::from_secs(args.drain_seconds),
         }
     }
@@ -82,9 +97,10 @@ pub fn run(args: Args) -> CommandResult {
     telemetry::init(config.log_format)?;
     config.limits.check()?;
     let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
-    let classify = ClassifyService::start(LiveClassifiers::new(model), config.limits.max_documents_in_flight)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
+        let services = Services::start(store, model, &config).await?;
         let listener = TcpListener::bind(&config.listen)
             .await
             .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
@@ -96,7 +112,7 @@ pub fn run(args: Args) -> CommandResult {
                 _ = interrupt.recv() => {}
             }
         };
-        server::run(listener, &config, Arc::new(classify), shutdown).await?;
+        server::run(listener, &config, services, shutdown).await?;
         Ok(())
     })
 }

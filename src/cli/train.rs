@@ -20,7 +20,7 @@ use crate::evaluation::Evaluation;
 use crate::formats::ReadOutcome;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
-use crate::training::{Progress, Stage, train};
+use crate::training::{Progress, Stage, fraction_of_training, train};
 use crate::training_config::TrainingConfig;
 
 /// What `topicd train` is told.
@@ -127,7 +127,7 @@ pub fn run(args: &Args) -> CommandResult {
     let outcome = read(args)?;
     let dataset = Dataset::new(outcome.examples)?;
     let bar = StageBar::new();
-    let classifier = train(&dataset, &config, &bar)?;
+    let classifier = train(&dataset, &config, &bar)?.classifier;
     bar.0.finish_and_clear();
     let model_bytes = file.write(&classifier)?;
     let provenance = classifier.provenance();
@@ -193,14 +193,7 @@ impl StageBar {
 
 impl Progress for StageBar {
     fn report(&self, stage: Stage, fraction: f64) {
-        // What the stages take on the corpora that the recipe was measured on, in percent.
-        let (start, end) = match stage {
-            Stage::CountingTerms => (0.0, 10.0),
-            Stage::CrossValidation => (10.0, 65.0),
-            Stage::Calibration => (65.0, 85.0),
-            Stage::FinalFit => (85.0, 100.0),
-        };
-        self.0.set_position((start + (end - start) * fraction) as u64);
+        self.0.set_position((100.0 * fraction_of_training(stage, fraction)) as u64);
         self.0.set_message(stage.name());
     }
 }

@@ -1,6 +1,7 @@
 //! A set of labelled documents, as training takes it: each document once, in an order of its own, with numbered topics.
 
 mod folds;
+pub mod issues;
 
 pub use folds::cross_validation_folds;
 

@@ -96,16 +96,33 @@ impl Evaluation {
     }
 }
 
+/// The mean of the topics' F1, over topics that are labels or were assigned.
+pub fn macro_f1(assigned: &Targets, labels: &Targets) -> f64 {
+    let n_hits = hits_per_topic(assigned, labels);
+    let counts = labels.documents_per_topic().into_iter().zip(assigned.documents_per_topic());
+    let f1 = |(n_hits, (n_documents, n_assigned)): (usize, (usize, usize))| {
+        (n_documents + n_assigned > 0).then(|| ratio(2.0 * n_hits as f64, n_documents + n_assigned))
+    };
+    let seen: Vec<f64> = n_hits.into_iter().zip(counts).filter_map(f1).collect();
+    ratio(seen.iter().sum(), seen.len())
+}
+
 fn ratio(sum: f64, count: usize) -> f64 {
     if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
-fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Vec<TopicEvaluation> {
-    let mut n_hits = vec![0; topics.len()];
+/// For each topic, the documents that have it and were assigned it.
+fn hits_per_topic(assigned: &Targets, labels: &Targets) -> Vec<usize> {
+    let mut n_hits = vec![0; labels.n_topics()];
     for document in 0..labels.n_documents() {
         let hits = labels.of(document).iter().filter(|topic| assigned.of(document).contains(topic));
         hits.for_each(|&topic| n_hits[topic as usize] += 1);
     }
+    n_hits
+}
+
+fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Vec<TopicEvaluation> {
+    let n_hits = hits_per_topic(assigned, labels);
     let counts = labels.documents_per_topic().into_iter().zip(assigned.documents_per_topic());
     topics
         .iter()
@@ -113,9 +130,9 @@ fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Ve
         .zip(counts)
         .map(|((topic, n_hits), (n_documents, n_assigned))| TopicEvaluation {
             topic: topic.to_string(),
-            precision: ratio(f64::from(n_hits), n_assigned),
-            recall: ratio(f64::from(n_hits), n_documents),
-            f1: ratio(2.0 * f64::from(n_hits), n_documents + n_assigned),
+            precision: ratio(n_hits as f64, n_assigned),
+            recall: ratio(n_hits as f64, n_documents),
+            f1: ratio(2.0 * n_hits as f64, n_documents + n_assigned),
             n_documents,
             n_assigned,
         })

@@ -2,4 +2,4 @@
 
 mod metrics;
 
-pub use metrics::{Evaluation, Predictions, TopicEvaluation};
+pub use metrics::{Evaluation, Predictions, TopicEvaluation, macro_f1};

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::sparse::{RowBuilder, SparseRows};
+use crate::cancellation::{IsCancelled, never};
 use crate::document::Document;
 use crate::text::{self, Scratch};
 
@@ -33,7 +34,15 @@ pub struct TermCounts {
 impl TermCounts {
     /// Counts the terms of all documents, on all threads of the current rayon pool.
     pub fn of(documents: &[&Document]) -> Self {
-        let chunks: Vec<ChunkTokens> = documents.par_chunks(CHUNK).map(ChunkTokens::of).collect();
+        Self::of_unless(documents, &never)
+    }
+
+    /// Counts the terms of all documents, unless told to stop.
+    pub(crate) fn of_unless(documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Self {
+        let chunks: Vec<ChunkTokens> = documents
+            .par_chunks(CHUNK)
+            .map(|chunk| ChunkTokens::of(if is_cancelled() { &[] } else { chunk }))
+            .collect();
         let (unigrams, numbers) = number_unigrams(&chunks);
         let documents: Vec<Vec<Vec<u32>>> =
             chunks.into_par_iter().zip(numbers).map(|(chunk, numbers)| chunk.renumbered(&numbers)).collect();

@@ -6,6 +6,7 @@ use linfa::traits::Fit;
 
 use super::solver::OneVsRestSolver;
 use super::weights::LinearWeights;
+use crate::cancellation::never;
 use crate::features::SparseRows;
 use crate::targets::Targets;
 
@@ -146,7 +147,7 @@ impl Fit<SparseRows, Targets, LinearError> for LinearSvmValidParams {
 
     fn fit(&self, dataset: &DatasetBase<SparseRows, Targets>) -> Result<LinearWeights, LinearError> {
         let mut solver = OneVsRestSolver::new(&dataset.records, &dataset.targets, self)?;
-        solver.solve(self.c, self);
+        solver.solve(self.c, self, &never);
         Ok(solver.weights())
     }
 }

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use super::hyperparameters::{LinearError, LinearSvmValidParams};
 use super::rows::SolverRows;
 use super::weights::LinearWeights;
+use crate::cancellation::IsCancelled;
 use crate::features::{SparseRow, SparseRows};
 use crate::targets::Targets;
 
@@ -60,9 +61,10 @@ impl OneVsRestSolver {
     }
 
     /// Fits all topics with this C; says whether all came within tolerance.
-    pub(crate) fn solve(&mut self, c: f32, params: &LinearSvmValidParams) -> bool {
+    pub(crate) fn solve(&mut self, c: f32, params: &LinearSvmValidParams, is_cancelled: IsCancelled<'_>) -> bool {
         let rows = &self.rows;
-        self.blocks.par_iter_mut().map(|block| block.solve(rows, c, params)).reduce(|| true, |a, b| a && b)
+        let blocks = self.blocks.par_iter_mut();
+        blocks.map(|block| block.solve(rows, c, params, is_cancelled)).reduce(|| true, |a, b| a && b)
     }
 
     /// The weights and biases fitted last.
@@ -136,12 +138,21 @@ impl BlockSolver {
     }
 
     /// Descends until every lane's largest and smallest projected gradient over all documents are within tolerance.
-    fn solve(&mut self, rows: &SolverRows, c: f32, params: &LinearSvmValidParams) -> bool {
+    fn solve(
+        &mut self,
+        rows: &SolverRows,
+        c: f32,
+        params: &LinearSvmValidParams,
+        is_cancelled: IsCancelled<'_>,
+    ) -> bool {
         let n_documents = self.duals.len();
         let mut random = Xoshiro256PlusPlus::seed_from_u64(params.seed);
         let mut active: Vec<u32> = (0..n_documents as u32).collect();
         let mut bounds = self.no_bounds();
         for _ in 0..params.max_passes {
+            if is_cancelled() {
+                return false;
+            }
             shuffle(&mut active, &mut random);
             let whole = active.len() == n_documents;
             let violations = self.pass(rows, c, &mut active, &bounds);
@@ -297,6 +308,8 @@ fn shuffle(documents: &mut [u32], random: &mut Xoshiro256PlusPlus) {
 mod tests {
     use linfa::ParamGuard;
 
+    use crate::cancellation::never;
+
     use super::super::{Balance, LinearSvmParams};
     use super::*;
 
@@ -318,7 +331,7 @@ mod tests {
         let params = LinearSvmParams::default().tolerance(1e-5).max_passes(100_000).check().unwrap();
         let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
         let solve = |solver: &mut OneVsRestSolver, c| {
-            assert!(solver.solve(c, &params), "not within tolerance");
+            assert!(solver.solve(c, &params, &never), "not within tolerance");
             solver.weights()
         };
         let small = solve(&mut solver, 0.25);
@@ -338,7 +351,7 @@ mod tests {
         let (rows, targets) = problem();
         let params = LinearSvmParams::default().tolerance(1e-5).max_passes(1).check().unwrap();
         let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
-        assert!(!solver.solve(1.0, &params));
+        assert!(!solver.solve(1.0, &params, &never));
         assert!(solver.weights().weights.iter().all(|weight| weight.is_finite()));
     }
 
@@ -359,7 +372,7 @@ mod tests {
         let (c, tolerance) = (4.0, 0.01);
         let params = LinearSvmParams::default().balance(Balance::None).tolerance(tolerance).check().unwrap();
         let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
-        assert!(solver.solve(c, &params), "not within tolerance");
+        assert!(solver.solve(c, &params, &never), "not within tolerance");
         let LinearWeights { weights, biases } = solver.weights();
         for (document, row) in rows.iter().enumerate() {
             for topic in 0..8 {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -12,15 +13,19 @@ use super::status::{Refusal, rpc_status};
 use crate::api::pb::batch_classify_result::Result as BatchResult;
 use crate::api::pb::stream_classify_response::Result as StreamResult;
 use crate::api::pb::{self, classifier_service_server};
-use crate::api::{request, response};
+use crate::api::{model_response, request, response, train_request};
 use crate::config::Limits;
 use crate::service::panic::catch_async;
-use crate::service::{ClassifyService, Error};
+use crate::service::{ClassifyService, Error, TrainingService};
+
+/// What is left of a call's time for the answer of a caller who waits for a training.
+const REPLY_TIME: Duration = Duration::from_millis(200);
 
 /// The methods of `topicd.v1.ClassifierService`.
 #[derive(Debug, Clone)]
 pub(super) struct ClassifierService {
     pub(super) classify: Arc<ClassifyService>,
+    pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
     pub(super) draining: Draining,
 }
@@ -65,6 +70,21 @@ impl classifier_service_server::ClassifierService for ClassifierService {
         });
         let documents = DocumentStream { service: self.clone(), inbound: request.into_inner(), stop, n_answered: 0 };
         Ok(Response::new(stream::unfold(Some(documents), DocumentStream::next).boxed()))
+    }
+
+    async fn train(&self, request: Request<pb::TrainRequest>) -> Result<Response<pb::TrainResponse>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
+        let request = request.into_inner();
+        let is_validation = request.validate_only;
+        let mut call = train_request::train_call(request, &self.limits)?;
+        if is_validation {
+            let validation = model_response::validation(self.training.validate(&call).await?);
+            return Ok(Response::new(pb::TrainResponse { training_job: None, validation: Some(validation) }));
+        }
+        // An answer that comes after the deadline is none.
+        call.wait = call.wait.min(deadline.remaining().saturating_sub(REPLY_TIME));
+        let job = model_response::training_job(self.training.train(call).await?);
+        Ok(Response::new(pb::TrainResponse { training_job: Some(job), validation: None }))
     }
 }
 

@@ -20,6 +20,11 @@ impl Deadline {
         Self(timeout.and_then(|timeout| now.checked_add(timeout.saturating_sub(EARLIER_THAN_TONIC))))
     }
 
+    /// How long it is until then; without a deadline, for ever.
+    pub(super) fn remaining(self) -> Duration {
+        self.0.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Returns when the deadline has passed.
     pub(super) async fn passed(self) {
         match self.0 {

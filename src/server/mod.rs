@@ -4,6 +4,7 @@
 //! What holds for all calls is in `edge`, and which error has which status is in `status`.
 
 mod classifier_service;
+mod dataset_service;
 mod deadline;
 mod drain;
 mod edge;
@@ -24,18 +25,22 @@ use tonic_health::server::HealthReporter;
 
 use crate::api::DESCRIPTORS;
 use crate::api::pb::classifier_service_server::ClassifierServiceServer;
+use crate::api::pb::dataset_service_server::DatasetServiceServer;
 use crate::api::pb::model_service_server::ModelServiceServer;
 use crate::config::{LimitsError, ServeConfig};
-use crate::service::ClassifyService;
-use crate::store::{DataDir, DataDirError};
+use crate::service::Services;
 use classifier_service::ClassifierService;
+use dataset_service::DatasetService;
 use drain::Draining;
 use edge::EdgeLayer;
 use model_service::ModelService;
 
 /// The services that are ours, by the names that health and reflection know them by.
-const OUR_SERVICES: [&str; 2] =
-    [ClassifierServiceServer::<ClassifierService>::NAME, ModelServiceServer::<ModelService>::NAME];
+const OUR_SERVICES: [&str; 3] = [
+    ClassifierServiceServer::<ClassifierService>::NAME,
+    DatasetServiceServer::<DatasetService>::NAME,
+    ModelServiceServer::<ModelService>::NAME,
+];
 
 /// Why a server doesn't run.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +48,6 @@ pub enum ServeError {
     /// The limits contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),
-    /// The data directory can't be had.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
     /// The listener has no address.
     #[error("the listening socket can't be used")]
     Listener(#[from] io::Error),
@@ -57,30 +59,29 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves `classify` on `listener` until `shutdown` completes and the calls in flight are done, or
-/// `config.drain_timeout` has passed since.
+/// Serves on `listener` until `shutdown` completes and the calls in flight are done, or `config.drain_timeout` has passed
+/// since. Training jobs that run then end as interrupted, and the database is closed.
 ///
-/// The caller owns port and signal: tests listen on port 0. Locks the data directory while it runs. When calls can be
-/// answered it logs `listening` with the `address`.
+/// The caller owns port and signal: tests listen on port 0. When calls can be answered it logs `listening` with the
+/// `address`.
 ///
 /// # Errors
 /// The configuration can't be obeyed, or the transport fails.
 pub async fn run(
     listener: TcpListener,
     config: &ServeConfig,
-    classify: Arc<ClassifyService>,
+    services: Services,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     config.limits.check()?;
-    let _data_dir = DataDir::lock(&config.data_dir)?;
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
     let (drain, draining) = drain::signal();
-    let services = services(config, classify, &health, &draining)?;
+    let routes = routes(config, &services, &health, &draining)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut serving =
         pin!(Server::builder().layer(EdgeLayer { draining: draining.clone() }).serve_with_incoming_shutdown(
-            services,
+            routes,
             incoming,
             draining.begun()
         ));
@@ -96,29 +97,39 @@ pub async fn run(
     // First the news, then the signal: it ends the streams that carry the news.
     set_health(&health, ServingStatus::NotServing).await;
     drain.send_replace(true);
-    match tokio::time::timeout(config.drain_timeout, serving).await {
+    let (drained, ()) =
+        tokio::join!(tokio::time::timeout(config.drain_timeout, serving), services.training.stop(config.drain_timeout));
+    match drained {
         Ok(result) => result?,
         Err(_) => tracing::warn!(timeout = ?config.drain_timeout, "calls still in flight are cut off"),
     }
+    services.datasets.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Our services, health and reflection.
-fn services(
+fn routes(
     config: &ServeConfig,
-    classify: Arc<ClassifyService>,
+    services: &Services,
     health: &HealthReporter,
     draining: &Draining,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let limits = config.limits;
     let max_message_bytes = limits.max_message_bytes.get() as usize;
-    let classifier_service = ClassifierService { classify: Arc::clone(&classify), limits, draining: draining.clone() };
+    let (models, training) = (Arc::clone(&services.models), Arc::clone(&services.training));
+    let classifier_service = ClassifierService {
+        classify: Arc::clone(&services.classify),
+        training: Arc::clone(&training),
+        limits,
+        draining: draining.clone(),
+    };
+    let model_service = ModelService { models, training, limits, draining: draining.clone() };
+    let dataset_service = DatasetService { datasets: Arc::clone(&services.datasets), limits };
     let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());
     Ok(Routes::new(ClassifierServiceServer::new(classifier_service).max_decoding_message_size(max_message_bytes))
-        .add_service(
-            ModelServiceServer::new(ModelService { classify, limits }).max_decoding_message_size(max_message_bytes),
-        )
+        .add_service(ModelServiceServer::new(model_service).max_decoding_message_size(max_message_bytes))
+        .add_service(DatasetServiceServer::new(dataset_service).max_decoding_message_size(max_message_bytes))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

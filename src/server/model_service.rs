@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::drain::Draining;
+use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::response;
+use crate::api::{model_request, model_response, response};
 use crate::config::Limits;
-use crate::service::ClassifyService;
+use crate::service::{Models, TrainingJob, TrainingService};
 
 /// The methods of `topicd.v1.ModelService`.
 #[derive(Debug)]
 pub(super) struct ModelService {
-    pub(super) classify: Arc<ClassifyService>,
+    pub(super) models: Arc<Models>,
+    pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
+    pub(super) draining: Draining,
 }
 
 #[tonic::async_trait]
@@ -22,6 +28,137 @@ impl model_service_server::ModelService for ModelService {
         &self,
         _: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
-        Ok(Response::new(response::server_info(&self.limits, self.classify.live().versions())))
+        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions())))
+    }
+
+    async fn list_classifiers(
+        &self,
+        _: Request<pb::ListClassifiersRequest>,
+    ) -> Result<Response<pb::ListClassifiersResponse>, Status> {
+        let classifiers = self.models.classifiers().await?.iter().map(model_response::classifier).collect();
+        Ok(Response::new(pb::ListClassifiersResponse { classifiers }))
+    }
+
+    async fn get_classifier(
+        &self,
+        request: Request<pb::GetClassifierRequest>,
+    ) -> Result<Response<pb::GetClassifierResponse>, Status> {
+        let name = model_request::classifier(&request.into_inner().classifier)?;
+        let classifier = model_response::classifier(&self.models.classifier(&name).await?);
+        Ok(Response::new(pb::GetClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn list_model_versions(
+        &self,
+        request: Request<pb::ListModelVersionsRequest>,
+    ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
+        let pb::ListModelVersionsRequest { classifier, page_size, page_token } = request.into_inner();
+        let page = model_request::page(&classifier, page_size, &page_token)?;
+        let mut versions = self.models.versions(&page.classifier, page.below, page.size + 1).await?;
+        let next_page_token = cut_page(&mut versions, page.size, |version| version.record.number.get());
+        let model_versions = versions.into_iter().map(model_response::model_version).collect();
+        Ok(Response::new(pb::ListModelVersionsResponse { model_versions, next_page_token }))
+    }
+
+    async fn get_model_version(
+        &self,
+        request: Request<pb::GetModelVersionRequest>,
+    ) -> Result<Response<pb::GetModelVersionResponse>, Status> {
+        let name = model_request::model_version(&request.into_inner().model_version)?;
+        let version = model_response::model_version(self.models.version(&name).await?);
+        Ok(Response::new(pb::GetModelVersionResponse { model_version: Some(version) }))
+    }
+
+    async fn promote_model_version(
+        &self,
+        request: Request<pb::PromoteModelVersionRequest>,
+    ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
+        let call = model_request::promote_call(request.into_inner())?;
+        let classifier = model_response::classifier(&self.models.promote(call).await?);
+        Ok(Response::new(pb::PromoteModelVersionResponse { classifier: Some(classifier) }))
+    }
+
+    async fn rollback_classifier(
+        &self,
+        request: Request<pb::RollbackClassifierRequest>,
+    ) -> Result<Response<pb::RollbackClassifierResponse>, Status> {
+        let call = model_request::rollback_call(request.into_inner())?;
+        let classifier = model_response::classifier(&self.models.rollback(call).await?);
+        Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn get_training_job(
+        &self,
+        request: Request<pb::GetTrainingJobRequest>,
+    ) -> Result<Response<pb::GetTrainingJobResponse>, Status> {
+        let name = model_request::training_job(&request.into_inner().training_job)?;
+        let job = model_response::training_job(self.training.job(&name).await?);
+        Ok(Response::new(pb::GetTrainingJobResponse { training_job: Some(job) }))
+    }
+
+    async fn list_training_jobs(
+        &self,
+        request: Request<pb::ListTrainingJobsRequest>,
+    ) -> Result<Response<pb::ListTrainingJobsResponse>, Status> {
+        let pb::ListTrainingJobsRequest { classifier, page_size, page_token } = request.into_inner();
+        let page = model_request::page(&classifier, page_size, &page_token)?;
+        let mut jobs = self.training.jobs(&page.classifier, page.below, page.size + 1).await?;
+        let next_page_token = cut_page(&mut jobs, page.size, |job| job.name.number.get());
+        let training_jobs = jobs.into_iter().map(model_response::training_job).collect();
+        Ok(Response::new(pb::ListTrainingJobsResponse { training_jobs, next_page_token }))
+    }
+
+    type WatchTrainingJobStream = BoxStream<'static, Result<pb::WatchTrainingJobResponse, Status>>;
+
+    async fn watch_training_job(
+        &self,
+        request: Request<pb::WatchTrainingJobRequest>,
+    ) -> Result<Response<Self::WatchTrainingJobStream>, Status> {
+        let name = model_request::training_job(&request.into_inner().training_job)?;
+        let job = JobStream { job: self.training.watch(&name).await?, is_first: true, draining: self.draining.clone() };
+        Ok(Response::new(stream::unfold(Some(job), JobStream::next).boxed()))
+    }
+
+    async fn cancel_training_job(
+        &self,
+        request: Request<pb::CancelTrainingJobRequest>,
+    ) -> Result<Response<pb::CancelTrainingJobResponse>, Status> {
+        let name = model_request::training_job(&request.into_inner().training_job)?;
+        let job = model_response::training_job(self.training.cancel(&name).await?);
+        Ok(Response::new(pb::CancelTrainingJobResponse { training_job: Some(job) }))
+    }
+}
+
+/// Cuts a page, of which one entry too many was read, to its size, and says where the next one begins.
+fn cut_page<T>(entries: &mut Vec<T>, size: u32, number: impl Fn(&T) -> u32) -> String {
+    let has_more = entries.len() > size as usize;
+    entries.truncate(size as usize);
+    entries.last().filter(|_| has_more).map(|last| number(last).to_string()).unwrap_or_default()
+}
+
+/// A `WatchTrainingJob` call in progress.
+struct JobStream {
+    job: watch::Receiver<TrainingJob>,
+    is_first: bool,
+    draining: Draining,
+}
+
+impl JobStream {
+    /// The job as it is now or after the next change, and the stream unless the job has ended.
+    async fn next(this: Option<Self>) -> Option<(Result<pb::WatchTrainingJobResponse, Status>, Option<Self>)> {
+        let mut this = this?;
+        if !this.is_first {
+            tokio::select! {
+                biased;
+                // An error says that the job's last state was seen.
+                changed = this.job.changed() => changed.ok()?,
+                () = this.draining.clone().begun() => return Some((Err(Refusal::Draining.into()), None)),
+            }
+        }
+        this.is_first = false;
+        let job = this.job.borrow_and_update().clone();
+        let has_ended = job.has_ended();
+        let response = pb::WatchTrainingJobResponse { training_job: Some(model_response::training_job(job)) };
+        Some((Ok(response), (!has_ended).then_some(this)))
     }
 }

@@ -64,6 +64,49 @@ impl Refusal {
                 details.set_resource_info("ModelVersion", name.to_string(), "", self.to_string());
                 (Code::NotFound, "UNKNOWN_VERSION")
             }
+            Self::Service(Error::UnknownJob(name)) => {
+                details.set_resource_info("TrainingJob", name.to_string(), "", self.to_string());
+                (Code::NotFound, "UNKNOWN_JOB")
+            }
+            Self::Service(Error::NothingTrained(name)) => {
+                details.add_precondition_failure_violation("VERSION", name.to_string(), self.to_string());
+                (Code::FailedPrecondition, "NOTHING_TRAINED")
+            }
+            Self::Service(Error::UnusableDataset { classifier, problem }) => {
+                details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
+                (Code::FailedPrecondition, "UNUSABLE_DATASET")
+            }
+            Self::Service(Error::JobRunning(name)) => {
+                metadata.insert("training_job".to_owned(), name.to_string());
+                (Code::Aborted, "JOB_RUNNING")
+            }
+            Self::Service(Error::TooManyJobs { limit }) => {
+                details.set_retry_info(Some(RETRY_AFTER));
+                metadata.insert("max_training_jobs".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "TOO_MANY_JOBS")
+            }
+            Self::Service(Error::HeldBack { version, failed }) => {
+                for check in failed {
+                    details.add_precondition_failure_violation("PROMOTION_CHECK", version.to_string(), check);
+                }
+                (Code::FailedPrecondition, "HELD_BACK")
+            }
+            Self::Service(Error::NoPreviousVersion(name)) => {
+                details.add_precondition_failure_violation("PREVIOUS_VERSION", name.to_string(), self.to_string());
+                (Code::FailedPrecondition, "NO_PREVIOUS_VERSION")
+            }
+            Self::Service(Error::StaleEtag { actual, .. }) => {
+                metadata.insert("etag".to_owned(), actual.clone());
+                (Code::Aborted, "STALE_ETAG")
+            }
+            Self::Service(Error::DamagedVersion { version, problem }) => {
+                details.set_resource_info("ModelVersion", version.to_string(), "", problem);
+                (Code::DataLoss, "DAMAGED_VERSION")
+            }
+            Self::Service(Error::StoreFailed(id)) => {
+                metadata.insert("id".to_owned(), id.to_string());
+                (Code::Internal, "STORE_FAILED")
+            }
             Self::Service(Error::Overloaded { limit, .. }) => {
                 details.set_retry_info(Some(RETRY_AFTER));
                 metadata.insert("max_documents_in_flight".to_owned(), limit.to_string());
@@ -73,7 +116,7 @@ impl Refusal {
                 metadata.insert("id".to_owned(), id.to_string());
                 (Code::Internal, "PANIC")
             }
-            Self::Draining => {
+            Self::Service(Error::Stopping) | Self::Draining => {
                 details.set_retry_info(Some(RETRY_AFTER));
                 (Code::Unavailable, "DRAINING")
             }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::error::Error;
-use super::live::{LiveClassifiers, LiveVersion};
+use super::live::LiveVersion;
 use super::model_name::ModelName;
+use super::models::Models;
 use super::panic::catch;
 use super::workers::{IsAwaited, Workers};
 use crate::classifier::{Classification, ClassifyOptions, ClassifyScratch};
@@ -69,7 +70,7 @@ pub struct Answer {
 /// Classifies documents for all callers.
 #[derive(Debug)]
 pub struct ClassifyService {
-    live: LiveClassifiers,
+    models: Arc<Models>,
     workers: Workers,
 }
 
@@ -79,15 +80,10 @@ impl ClassifyService {
     /// # Errors
     /// The operating system gives no more threads.
     pub fn start(
-        live: LiveClassifiers,
+        models: Arc<Models>,
         max_documents_in_flight: NonZeroU32,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
-        Ok(Self { live, workers: Workers::start(max_documents_in_flight)? })
-    }
-
-    /// The classifiers that answer.
-    pub fn live(&self) -> &LiveClassifiers {
-        &self.live
+        Ok(Self { models, workers: Workers::start(max_documents_in_flight)? })
     }
 
     /// The workers, and the limit on what is in flight.
@@ -101,7 +97,7 @@ impl ClassifyService {
     /// The model is unknown, too much is in flight, or there was a panic.
     pub async fn classify(&self, call: ClassifyCall) -> Result<Answer, Error> {
         let ClassifyCall { model, document, options } = call;
-        let version = self.live.resolve(&model)?;
+        let version = self.models.resolve(&model).await?;
         let admission = self.workers.admit(1)?;
         if document.document.n_bytes() <= MAX_INLINE_BYTES {
             return answer(&version, document, &options);
@@ -117,7 +113,7 @@ impl ClassifyService {
     /// The model is unknown, or too much is in flight. What concerns one document is its own result.
     pub async fn classify_batch(&self, call: BatchCall) -> Result<Vec<Result<Answer, Error>>, Error> {
         let BatchCall { model, documents, options } = call;
-        let version = self.live.resolve(&model)?;
+        let version = self.models.resolve(&model).await?;
         let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
         let admission = self.workers.admit(n_documents)?;
         let classify_all = move |is_awaited: IsAwaited<'_>| {

@@ -1,8 +1,9 @@
 //! Everything that an accepted call can fail for. The server turns it into statuses, in one table.
 
-use super::model_name::ModelName;
-use super::panic::IncidentId;
+use super::model_name::{JobName, ModelName, VersionName};
+use super::panic::{IncidentId, incident};
 use crate::names::ClassifierName;
+use crate::store::StoreError;
 
 /// Why a call, or one document of it, has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,11 +12,61 @@ pub enum Error {
     #[error("{}", in_one_line(.0))]
     InvalidRequest(Vec<FieldViolation>),
     /// There is no such classifier.
-    #[error("{0} doesn't exist; leave model out for classifiers/default, or ask GetServerInfo which models answer")]
+    #[error("{0} doesn't exist; leave model out for classifiers/default, or ask ListClassifiers which there are")]
     UnknownClassifier(ClassifierName),
     /// There is such a classifier, but not in this version.
-    #[error("{0} doesn't exist; leave the version out for the stable one, or ask GetServerInfo which models answer")]
+    #[error("{0} doesn't exist; leave the version out for the stable one, or ask ListModelVersions which there are")]
     UnknownVersion(ModelName),
+    /// There is no such training job.
+    #[error("{0} doesn't exist; ask ListTrainingJobs which there are")]
+    UnknownJob(JobName),
+    /// The classifier has documents, but no version.
+    #[error("{0} has no version yet; call Train")]
+    NothingTrained(ClassifierName),
+    /// The stored documents can't be trained on.
+    #[error("the stored documents of {classifier} can't be trained on: {problem}")]
+    UnusableDataset {
+        /// Whose documents.
+        classifier: ClassifierName,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The classifier is being trained.
+    #[error("{0} is running; wait for it, or cancel it")]
+    JobRunning(JobName),
+    /// More jobs run or wait than the limit allows.
+    #[error("{limit} training jobs run or wait already, which is the limit max_training_jobs; try again later")]
+    TooManyJobs {
+        /// The limit.
+        limit: u32,
+    },
+    /// The gate held the version back, and nobody forces it.
+    #[error("{version} was held back when it was trained: {}; set force to promote it all the same", failed.join("; "))]
+    HeldBack {
+        /// The version.
+        version: VersionName,
+        /// What it failed at.
+        failed: Vec<String>,
+    },
+    /// There is nothing to go back to.
+    #[error("{0} has no previous version to go back to")]
+    NoPreviousVersion(ClassifierName),
+    /// Somebody else has changed it meanwhile.
+    #[error("{classifier} has changed: its etag is {actual:?} now; read it again with GetClassifier")]
+    StaleEtag {
+        /// The classifier.
+        classifier: ClassifierName,
+        /// Its etag.
+        actual: String,
+    },
+    /// The version's file is damaged.
+    #[error("the model file of {version} can't be used: {problem}; use another version, or restore a backup")]
+    DamagedVersion {
+        /// The version.
+        version: VersionName,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// More documents would be in flight than the limit allows.
     #[error(
         "the call's documents ({n_documents}) and those already in flight are more than the limit \
@@ -27,6 +78,12 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
+    /// The server is stopping.
+    #[error("the server is stopping; call again, to reach another one or this one when it is back")]
+    Stopping,
+    /// The database failed.
+    #[error("the database failed, and the log says why with the id {0}; nothing was changed")]
+    StoreFailed(IncidentId),
     /// A panic was caught: a bug of ours, not the caller's fault.
     #[error("topicd failed at this request, and has logged why with the id {0}; other requests are not concerned")]
     Panicked(IncidentId),
@@ -41,6 +98,13 @@ pub struct FieldViolation {
     pub reason: &'static str,
     /// What was seen, what is allowed and what to try; completes a sentence that begins with the field.
     pub description: String,
+}
+
+/// What the store says is for the log; callers are told where to look.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::StoreFailed(incident(&error))
+    }
 }
 
 /// `field description; field description`.

@@ -1,17 +1,77 @@
 //! What runs: the live classifiers and the work that calls ask of them, free of gRPC and protobuf.
 //!
-//! A call arrives here checked, as a [`ClassifyCall`] or [`BatchCall`] that `api` made, and leaves as [`Answer`]s or an
-//! [`Error`]. Reading order: [`model_name`] (which model a caller means), [`live`] (the models there are),
-//! [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the answer itself).
+//! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
+//! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
+//! that there are, and which answer), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! answer itself), [`training`] (jobs that make versions), [`gate`] (whether these answer), [`datasets`] (documents).
 
 pub mod classify;
+pub mod datasets;
 pub mod error;
+pub mod gate;
 pub mod live;
 pub mod model_name;
+pub mod models;
+pub mod out_of_fold;
 pub mod panic;
+pub mod self_test;
+pub mod training;
+pub mod version_details;
 pub mod workers;
 
+use std::sync::Arc;
+
+use crate::artifact::Artifact;
+use crate::config::ServeConfig;
+use crate::store::{Store, StoreError};
+
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
+pub use datasets::DatasetService;
 pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
-pub use model_name::{ModelName, VersionName, VersionSelector};
+pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
+pub use models::{Models, PromoteCall, RollbackCall};
+pub use training::TrainingService;
+pub use training::call::{Scope, TrainCall, Validation};
+pub use training::job::TrainingJob;
+pub use version_details::{VersionDetails, VersionInfo};
+
+/// Everything that answers calls.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Classifies.
+    pub classify: Arc<ClassifyService>,
+    /// Knows the versions, and which answer.
+    pub models: Arc<Models>,
+    /// Trains.
+    pub training: Arc<TrainingService>,
+    /// Keeps labelled documents.
+    pub datasets: Arc<DatasetService>,
+}
+
+/// Why the services can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gives no more threads.
+    #[error("the threads that classify and train can't be started")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl Services {
+    /// Starts all services on one store; `built_in` is the model that `classifiers/default` begins with.
+    ///
+    /// # Errors
+    /// The store fails, or there are no threads.
+    pub async fn start(store: Store, built_in: Artifact, config: &ServeConfig) -> Result<Self, StartError> {
+        let models = Arc::new(Models::open(store.clone(), built_in).await?);
+        let limits = &config.limits;
+        let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
+        let (threads, max_jobs) = (config.training_threads, limits.max_training_jobs);
+        let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs)?;
+        let datasets = Arc::new(DatasetService::new(store));
+        Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), datasets })
+    }
+}

@@ -1,11 +1,13 @@
-//! How callers name classifiers and their versions: `classifiers/{classifier}`, and
-//! `classifiers/{classifier}/versions/{number | stable | latest}`.
+//! How callers name classifiers, their versions and their training jobs: `classifiers/{classifier}`,
+//! `classifiers/{classifier}/versions/{number | stable | previous | candidate | latest}` and
+//! `classifiers/{classifier}/trainingJobs/{number}`.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use crate::names::{ClassifierName, ClassifierNameError, MAX_CLASSIFIER_BYTES, excerpt};
+use crate::store::ClassifierRecord;
 
 /// Which of a classifier's versions a caller means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,10 +15,27 @@ pub enum VersionSelector {
     /// The one that answers when no version is named.
     #[default]
     Stable,
+    /// The one that was stable before.
+    Previous,
+    /// The one that was trained last without being promoted.
+    Candidate,
     /// The one with the highest number.
     Latest,
     /// The one with this number.
     Number(NonZeroU32),
+}
+
+impl VersionSelector {
+    /// The number that it means; a number means itself, whether or not there is such a version.
+    pub fn number_in(self, record: &ClassifierRecord) -> Option<NonZeroU32> {
+        match self {
+            Self::Stable => record.aliases.stable,
+            Self::Previous => record.aliases.previous,
+            Self::Candidate => record.aliases.candidate,
+            Self::Latest => record.latest,
+            Self::Number(number) => Some(number),
+        }
+    }
 }
 
 /// What a caller wrote into a request's `model`; by default the stable version of `classifiers/default`.
@@ -33,6 +52,8 @@ impl fmt::Display for ModelName {
         write!(f, "{}/versions/", self.classifier)?;
         match self.version {
             VersionSelector::Stable => f.write_str("stable"),
+            VersionSelector::Previous => f.write_str("previous"),
+            VersionSelector::Candidate => f.write_str("candidate"),
             VersionSelector::Latest => f.write_str("latest"),
             VersionSelector::Number(number) => write!(f, "{number}"),
         }
@@ -54,20 +75,53 @@ impl fmt::Display for VersionName {
     }
 }
 
+/// The name of a training job, `classifiers/{classifier}/trainingJobs/{number}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct JobName {
+    /// The classifier that it trains.
+    pub classifier: ClassifierName,
+    /// The job's number.
+    pub number: NonZeroU32,
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/trainingJobs/{}", self.classifier, self.number)
+    }
+}
+
+/// A string, shown in part, that is no [`JobName`]; completes a sentence that begins with the field's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is {0:?}; write classifiers/{{classifier}}/trainingJobs/{{number}}, as Train answers it")]
+pub struct JobNameError(String);
+
+impl FromStr for JobName {
+    type Err = JobNameError;
+
+    fn from_str(name: &str) -> Result<Self, JobNameError> {
+        let parse = || {
+            let (classifier, number) = name.strip_prefix("classifiers/")?.split_once("/trainingJobs/")?;
+            let VersionSelector::Number(number) = version_selector(number).ok()? else { return None };
+            Some(Self { classifier: classifier.parse().ok()?, number })
+        };
+        parse().ok_or_else(|| JobNameError(excerpt(name)))
+    }
+}
+
 /// Why a string is no [`ModelName`]; completes a sentence that begins with the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelNameError {
     /// It has another form.
     #[error(
         "is {0:?}; write classifiers/{{classifier}} or \
-         classifiers/{{classifier}}/versions/{{number, stable or latest}}, or leave it out for classifiers/default"
+         classifiers/{{classifier}}/versions/{{number, stable, previous, candidate or latest}}, or leave it out for classifiers/default"
     )]
     Form(String),
     /// The classifier's name is empty, too long, or has characters that names don't have.
     #[error("names the classifier {0:?}; a name has 1 to {MAX_CLASSIFIER_BYTES} of the characters a-z, 0-9, - and _")]
     Classifier(String),
     /// The version is neither a number nor one of the words for versions.
-    #[error("names the version {0:?}; a version is a number from 1 to {max}, stable, or latest", max = u32::MAX)]
+    #[error("names the version {0:?}; a version is a number from 1 to {max}, stable, previous, candidate or latest", max = u32::MAX)]
     Version(String),
 }
 
@@ -98,6 +152,8 @@ fn classifier_name(name: &str) -> Result<ClassifierName, ModelNameError> {
 fn version_selector(version: &str) -> Result<VersionSelector, ModelNameError> {
     match version {
         "stable" => Ok(VersionSelector::Stable),
+        "previous" => Ok(VersionSelector::Previous),
+        "candidate" => Ok(VersionSelector::Candidate),
         "latest" => Ok(VersionSelector::Latest),
         // One version has one name: no "+1", no "01".
         number if number.starts_with(|first: char| matches!(first, '1'..='9')) => {
@@ -118,9 +174,29 @@ mod tests {
             ("classifiers/news-2", "classifiers/news-2/versions/stable"),
             ("classifiers/a_b/versions/stable", "classifiers/a_b/versions/stable"),
             ("classifiers/default/versions/latest", "classifiers/default/versions/latest"),
+            ("classifiers/default/versions/previous", "classifiers/default/versions/previous"),
+            ("classifiers/default/versions/candidate", "classifiers/default/versions/candidate"),
             ("classifiers/default/versions/12", "classifiers/default/versions/12"),
         ] {
             assert_eq!(written.parse::<ModelName>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_job_has_one_name() {
+        let name = "classifiers/desk/trainingJobs/12";
+        assert_eq!(name.parse::<JobName>().unwrap().to_string(), name);
+        for wrong in [
+            "",
+            "12",
+            "classifiers/desk",
+            "classifiers/desk/trainingJobs/",
+            "classifiers/desk/trainingJobs/0",
+            "classifiers/desk/trainingJobs/latest",
+            "classifiers/D/trainingJobs/1",
+            "classifiers/desk/trainingJobs/1/2",
+        ] {
+            assert!(wrong.parse::<JobName>().is_err(), "{wrong}");
         }
     }
 
@@ -132,7 +208,7 @@ mod tests {
         for wrong in ["classifiers/", "classifiers/A", "classifiers/é", &format!("classifiers/{}", "a".repeat(65))] {
             assert!(matches!(wrong.parse::<ModelName>(), Err(ModelNameError::Classifier(_))), "{wrong}");
         }
-        for version in ["", "0", "01", "+1", "-1", "1a", "4294967296", "Stable", "candidate"] {
+        for version in ["", "0", "01", "+1", "-1", "1a", "4294967296", "Stable", "newest"] {
             let wrong = format!("classifiers/a/versions/{version}");
             assert_eq!(wrong.parse::<ModelName>(), Err(ModelNameError::Version(version.to_owned())));
         }

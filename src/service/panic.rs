@@ -31,11 +31,28 @@ pub async fn catch_async<F: Future>(work: F) -> Result<F::Output, Error> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|_| panicked())
 }
 
+/// Logs an error that callers aren't told, and gives it its id.
+pub(crate) fn incident(error: &dyn std::error::Error) -> IncidentId {
+    let id = new_id();
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(%id, %error, causes = causes.join(": "), "a call failed");
+    id
+}
+
+/// Every `RandomState` has other keys, so its hash of nothing is as good as a random number.
+fn new_id() -> IncidentId {
+    IncidentId(RandomState::new().hash_one(()))
+}
+
 /// Gives a panic its id. The panic's own words were logged by the panic hook, on the same thread, just before; they
 /// are not repeated to the caller, since they may hold what another part of the program knows.
 pub(crate) fn panicked() -> Error {
-    // Every `RandomState` has other keys, so its hash of nothing is as good as a random number.
-    let id = IncidentId(RandomState::new().hash_one(()));
+    let id = new_id();
     tracing::error!(%id, "a panic was caught");
     Error::Panicked(id)
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::{Store, StoreError, number};
-use crate::document::{Date, Document, LabeledDocument, Topic};
+use crate::document::{ContentHash, Date, Document, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
 
 /// Documents of one SELECT.
@@ -93,6 +93,9 @@ impl Store {
             .await?;
         let newest = newest.ok_or_else(|| StoreError::UnknownClassifier(classifier.clone()))?;
         let newest = number("revision", newest)?;
+        if newest == 0 {
+            return Err(StoreError::UnknownClassifier(classifier.clone()));
+        }
         let revision = revision.unwrap_or(newest);
         if !(1..=newest).contains(&revision) {
             return Err(StoreError::UnknownRevision { classifier: classifier.clone(), revision, newest });
@@ -107,7 +110,9 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub async fn datasets(&self) -> Result<Vec<DatasetSummary>, StoreError> {
         let classifiers: Vec<(String, i64)> =
-            sqlx::query_as("SELECT name, revision FROM classifiers ORDER BY name").fetch_all(&self.pool).await?;
+            sqlx::query_as("SELECT name, revision FROM classifiers WHERE revision > 0 ORDER BY name")
+                .fetch_all(&self.pool)
+                .await?;
         let mut datasets = Vec::with_capacity(classifiers.len());
         for (name, revision) in classifiers {
             let damaged = |_| StoreError::Damaged { what: "classifier's name", seen: excerpt(&name) };
@@ -118,6 +123,46 @@ impl Store {
             datasets.push(DatasetSummary { classifier, revision, n_documents, topics, revisions });
         }
         Ok(datasets)
+    }
+
+    /// How many documents a classifier's newest revision has, and how many of each topic; nothing of a classifier without
+    /// any.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn topic_counts(&self, classifier: &ClassifierName) -> Result<(u64, Vec<TopicCount>), StoreError> {
+        let revision: Option<i64> = sqlx::query_scalar("SELECT revision FROM classifiers WHERE name = $1")
+            .bind(classifier.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        self.count(classifier, number("revision", revision.unwrap_or(0))?).await
+    }
+
+    /// Those of some documents that a classifier's newest revision has, by their content hashes.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn examples_of(
+        &self,
+        classifier: &ClassifierName,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<LabeledDocument>, StoreError> {
+        let mut examples = Vec::new();
+        for hashes in hashes.chunks(BATCH_DOCUMENTS as usize) {
+            let mut select = QueryBuilder::<Sqlite>::new(
+                "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
+                 examples.url, examples.title, examples.text \
+                 FROM examples JOIN imports ON imports.id = examples.import_id \
+                 WHERE imports.revision IS NOT NULL AND examples.until_revision IS NULL AND examples.classifier = ",
+            );
+            select.push_bind(classifier.as_str()).push(" AND examples.content_hash IN (");
+            let mut list = select.separated(", ");
+            hashes.iter().for_each(|hash| _ = list.push_bind(hash.0.to_vec()));
+            select.push(")");
+            let rows: Vec<ExampleRow> = select.build_query_as().fetch_all(&self.pool).await?;
+            examples.extend(rows.into_iter().map(LabeledDocument::try_from).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(examples)
     }
 
     /// How many documents a revision has, and how many of each topic.

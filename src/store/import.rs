@@ -1,13 +1,12 @@
 //! Writing labelled documents: staged in batches under an import's id, and published as one revision.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::{Store, StoreError, number};
+use super::{Store, StoreError, now_ms, number};
 use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
 
@@ -30,7 +29,7 @@ pub struct Import {
 }
 
 /// What became of an import's documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ImportOutcome {
     /// The dataset's newest revision, which is a new one if anything was added or relabelled; 0: it is still empty.
     pub revision: u32,
@@ -42,6 +41,13 @@ pub struct ImportOutcome {
     pub n_relabelled: u64,
     /// Documents that were there with the same topics; they stay as they are, id, date and URL included.
     pub n_unchanged: u64,
+}
+
+impl ImportOutcome {
+    /// Whether the documents made a new revision.
+    pub fn is_new(&self) -> bool {
+        self.n_added + self.n_relabelled > 0
+    }
 }
 
 impl Store {
@@ -111,8 +117,20 @@ impl Import {
     /// # Errors
     /// [`StoreError::Database`]: nothing was published.
     pub async fn publish(self) -> Result<ImportOutcome, StoreError> {
-        // The first statement writes, so that the transaction waits here for another writer and nowhere else.
         let mut transaction = self.store.pool.begin().await?;
+        let outcome = self.publish_in(&mut transaction).await?;
+        if outcome.is_new() {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+            self.discard().await?;
+        }
+        Ok(outcome)
+    }
+
+    /// [`Self::publish`] as a part of a transaction. Without anything new, what was staged is still there.
+    pub(super) async fn publish_in(&self, transaction: &mut SqliteConnection) -> Result<ImportOutcome, StoreError> {
+        // The first statement writes, so that the transaction waits here for another writer and nowhere else.
         let newest: i64 = sqlx::query_scalar(
             "INSERT INTO classifiers (name, revision) VALUES ($1, 0) \
              ON CONFLICT (name) DO UPDATE SET revision = classifiers.revision RETURNING revision",
@@ -120,8 +138,8 @@ impl Import {
         .bind(self.classifier.as_str())
         .fetch_one(&mut *transaction)
         .await?;
-        let n_unchanged = self.delete_unchanged(&mut transaction).await?;
-        let n_relabelled = self.end_relabelled(&mut transaction, newest + 1).await?;
+        let n_unchanged = self.delete_unchanged(transaction).await?;
+        let n_relabelled = self.end_relabelled(transaction, newest + 1).await?;
         let n_new: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM examples WHERE import_id = $1")
             .bind(self.id)
             .fetch_one(&mut *transaction)
@@ -134,13 +152,9 @@ impl Import {
             n_relabelled,
             n_unchanged,
         };
-        if n_new == 0 {
-            transaction.rollback().await?;
-            self.discard().await?;
-        } else {
+        if outcome.is_new() {
             outcome.revision = number("revision", newest + 1)?;
-            self.record(&mut transaction, outcome).await?;
-            transaction.commit().await?;
+            self.record(transaction, outcome).await?;
         }
         Ok(outcome)
     }
@@ -184,13 +198,12 @@ impl Import {
             .bind(self.classifier.as_str())
             .execute(&mut *connection)
             .await?;
-        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         sqlx::query(
             "UPDATE imports SET revision = $1, created_at = $2, n_added = $3, n_relabelled = $4, n_unchanged = $5 \
              WHERE id = $6",
         )
         .bind(revision)
-        .bind(created_at)
+        .bind(now_ms())
         .bind(outcome.n_added as i64)
         .bind(outcome.n_relabelled as i64)
         .bind(outcome.n_unchanged as i64)

@@ -1,18 +1,24 @@
-//! What must last: labelled documents, in one SQLite database in the data directory. SQL lives here and nowhere else.
+//! What must last: labelled documents, model versions and training jobs, in one SQLite database in the data directory. SQL lives here and nowhere else.
 //!
 //! An import is staged in batches that nobody else sees, and published as a new revision in one short transaction: it is
 //! there as a whole, or not at all. Revisions stay readable, so that a model can be trained again on what an earlier
 //! one was trained on.
 //!
-//! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing), `examples` (reading).
+//! A version is stored together with the end of the job that made it and the move of the aliases. Model files are bytes
+//! here, named by their SHA-256.
+//!
+//! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
+//! (reading them), `versions`, `jobs`.
 
 pub mod data_dir;
 mod examples;
 mod import;
+mod jobs;
+mod versions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -21,6 +27,8 @@ use crate::names::ClassifierName;
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome};
+pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
+pub use versions::{Aliases, ClassifierRecord, NewVersion, VersionOrigin, VersionRecord};
 
 /// The database's file in the data directory; SQLite keeps others with this name in front beside it.
 pub const FILE_NAME: &str = "topicd.db";
@@ -77,6 +85,9 @@ pub enum StoreError {
         /// The newest there is.
         newest: u32,
     },
+    /// A model file isn't what was stored.
+    #[error("a stored model file has changed on the disk, or is gone")]
+    DamagedArtifact,
     /// A stored value isn't what this program stores.
     #[error("a stored {what} can't be read: {seen:?}")]
     Damaged {
@@ -98,8 +109,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database of a data directory: creates it where it is missing, brings the tables up to date, and deletes
-    /// what imports have left that were never published.
+    /// Opens the database of a data directory: creates it where it is missing, brings the tables up to date, deletes what
+    /// imports have left that were never published, and ends the jobs of a process that is gone as failed.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`], [`StoreError::Migration`], [`StoreError::Database`].
@@ -117,7 +128,13 @@ impl Store {
         let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await?;
         migrate(&pool, path).await?;
         import::delete_unpublished(&pool).await?;
+        jobs::fail_interrupted(&pool).await?;
         Ok(Self { pool, _data_dir: Arc::new(data_dir) })
+    }
+
+    /// Closes the database; its write-ahead log goes to its place. Nothing can be asked of the store any more.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 }
 
@@ -132,6 +149,11 @@ async fn migrate(pool: &SqlitePool, path: PathBuf) -> Result<(), StoreError> {
         }
         Err(source) => Err(StoreError::Migration { path, source }),
     }
+}
+
+/// Milliseconds since 1970, UTC, as the tables hold times.
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 /// A revision or a count, which the tables hold as BIGINT.
@@ -177,8 +199,8 @@ mod tests {
         .unwrap();
         drop(store);
         let refusal = open(parent.path()).await.unwrap_err();
-        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 1, .. }), "{refusal:?}");
-        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 1;"), "{refusal}");
+        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 2, .. }), "{refusal:?}");
+        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 2;"), "{refusal}");
     }
 
     #[tokio::test]

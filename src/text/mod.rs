@@ -8,5 +8,5 @@ pub mod characters;
 pub mod terms;
 pub mod tokenizer;
 
-pub use terms::{TermHash, for_each_document_token};
+pub use terms::{TermHash, for_each_document_token, has_tokens};
 pub use tokenizer::{Field, MAX_TOKEN_BYTES, Scratch, Span, Token};

@@ -6,6 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::characters::CharacterClass;
 use super::tokenizer::{Field, Scratch, Token, tokenize};
 use crate::document::Document;
 
@@ -32,6 +33,12 @@ impl TermHash {
 pub fn for_each_document_token(document: &Document, scratch: &mut Scratch, mut sink: impl FnMut(Token<'_>)) {
     tokenize(document.title(), Field::Title, scratch, &mut sink);
     tokenize(document.text(), Field::Text, scratch, &mut sink);
+}
+
+/// Whether a document has a token at all.
+pub fn has_tokens(document: &Document) -> bool {
+    let is_token_character = |c| matches!(CharacterClass::of(c), CharacterClass::Spaced | CharacterClass::Unspaced);
+    document.title().chars().chain(document.text().chars()).any(is_token_character)
 }
 
 #[cfg(test)]

@@ -6,5 +6,5 @@ mod progress;
 mod train;
 
 pub use error::TrainError;
-pub use progress::{Progress, Silent, Stage};
-pub use train::train;
+pub use progress::{Progress, Silent, Stage, fraction_of_training};
+pub use train::{Trained, train};

@@ -53,6 +53,9 @@ pub(super) fn cross_validate(
     let folds = cross_validation_folds(dataset, N_FOLDS, config.seed);
     let folds: Vec<Fold> =
         (0..N_FOLDS).into_par_iter().map(|fold| Fold::new(dataset, counts, postings, config, &folds, fold)).collect();
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
     let candidates = match config.c {
         Some(c) => vec![c],
         None if dataset.targets().n_documents() < MIN_DOCUMENTS_TO_SEARCH => vec![DEFAULT_C],
@@ -66,18 +69,18 @@ pub(super) fn cross_validate(
     let mut best: Option<(f64, OutOfFold)> = None;
     for (step, &c) in candidates.iter().enumerate() {
         progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
-        if progress.is_cancelled() {
-            return Err(TrainError::Cancelled);
-        }
         // Each fold goes on from its solution for the smaller C.
         let fold_scores: Vec<Array2<f64>> = solvers
             .par_iter_mut()
             .zip(&folds)
             .map(|(solver, fold)| {
-                solver.solve(c, &params);
+                solver.solve(c, &params, &|| progress.is_cancelled());
                 fold.score_held_out(solver)
             })
             .collect();
+        if progress.is_cancelled() {
+            return Err(TrainError::Cancelled);
+        }
         let mut scores = Array2::zeros((dataset.targets().n_documents(), dataset.topics().len()));
         for (fold, fold_scores) in folds.iter().zip(&fold_scores) {
             for (&document, row) in fold.held_out.iter().zip(fold_scores.rows()) {
@@ -218,7 +221,7 @@ mod tests {
             let weights = weigh_terms(&alone, &alone.postings(), &targets, &places, None);
             let params = LinearSvmParams::default().check().unwrap();
             let mut solver = OneVsRestSolver::new(&alone.rows(&places, &weights), &targets, &params).unwrap();
-            solver.solve(1.0, &params);
+            solver.solve(1.0, &params, &crate::cancellation::never);
             let model = solver.weights().quantize(&(0..alone.n_features() as u32).collect::<Vec<_>>());
 
             let number_of = |term: String| (0..alone.n_features() as u32).find(|&feature| alone.term(feature) == term);

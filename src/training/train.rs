@@ -3,8 +3,6 @@
 use std::num::NonZeroUsize;
 
 use linfa::ParamGuard;
-use linfa::dataset::DatasetBase;
-use linfa::traits::Fit;
 use ndarray::{Array2, ArrayView1, Axis};
 use xxhash_rust::xxh3::Xxh3;
 use zerocopy::little_endian::F32;
@@ -20,32 +18,47 @@ use crate::evaluation::{Evaluation, Predictions};
 use crate::features::counts::Postings;
 use crate::features::weighting::weigh_terms;
 use crate::features::{TermCounts, Vectorizer, Vocabulary};
-use crate::linear::{LinearSvmParams, QuantizedWeights};
+use crate::linear::{LinearSvmParams, OneVsRestSolver, QuantizedWeights};
 use crate::packed::Packed;
 use crate::targets::Targets;
 use crate::training_config::TrainingConfig;
+
+/// A training's result.
+#[derive(Debug)]
+pub struct Trained {
+    /// Fitted on all documents.
+    pub classifier: Classifier,
+    /// What models that never saw a document say about it; documents and topics in the dataset's order. The classifier's
+    /// evaluation is made of these.
+    pub out_of_fold: Predictions,
+}
 
 /// Trains a classifier on all documents of a dataset; its evaluation is from out-of-fold predictions. The same dataset
 /// and settings give the same classifier, to the bit, on any number of threads.
 ///
 /// # Errors
 /// [`TrainError`]; cancelling is one.
-pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress) -> Result<Classifier, TrainError> {
+pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress) -> Result<Trained, TrainError> {
     config.check()?;
     progress.report(Stage::CountingTerms, 0.0);
-    let counts = TermCounts::of(&dataset.documents());
+    let counts = TermCounts::of_unless(&dataset.documents(), &|| progress.is_cancelled());
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
     if counts.n_features() == 0 {
         return Err(TrainError::NoTerms);
     }
     let postings = counts.postings();
     let out_of_fold = cross_validate(dataset, &counts, &postings, config, progress)?;
     progress.report(Stage::Calibration, 0.0);
-    let (calibrator, decision_rule, evaluation) = fit_answer(&out_of_fold.scores, dataset);
+    let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset);
     progress.report(Stage::FinalFit, 0.0);
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c)?;
+    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
+    let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
+    let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c, progress)?;
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         n_documents: dataset.targets().n_documents(),
@@ -64,13 +77,13 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         provenance,
     );
     progress.report(Stage::FinalFit, 1.0);
-    classifier.ok_or(TrainError::Inconsistent)
+    Ok(Trained { classifier: classifier.ok_or(TrainError::Inconsistent)?, out_of_fold: predictions })
 }
 
-/// What turns scores into answers, and how good those are out of fold.
-fn fit_answer(scores: &Array2<f64>, dataset: &Dataset) -> (Calibrator, DecisionRule, Evaluation) {
+/// What turns scores into answers, and the answers to these scores by what was fitted on others.
+fn fit_answer(scores: &Array2<f64>, dataset: &Dataset) -> (Calibrator, DecisionRule, Predictions) {
     let targets = dataset.targets();
-    let (calibrator, rule, predictions) = match dataset.label_kind() {
+    match dataset.label_kind() {
         LabelKind::SingleLabel => {
             let (calibrator, probabilities) = Calibrator::fit_single_label(scores, targets);
             let most_probable = |row: ArrayView1<'_, f64>| {
@@ -84,10 +97,7 @@ fn fit_answer(scores: &Array2<f64>, dataset: &Dataset) -> (Calibrator, DecisionR
             let rule = DecisionRule::fit_thresholds(scores, targets);
             (Calibrator::fit_multi_label(scores, targets), rule, predictions)
         }
-    };
-    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
-    let evaluation = Evaluation::of(&predictions, targets, dataset.topics(), single_label);
-    (calibrator, rule, evaluation)
+    }
 }
 
 /// Answers to each half of the documents by calibration and thresholds that were fitted on the other half.
@@ -118,13 +128,19 @@ fn fit_all(
     postings: &Postings,
     config: &TrainingConfig,
     c: f32,
+    progress: &dyn Progress,
 ) -> Result<(Vectorizer, QuantizedWeights), TrainError> {
     let documents: Vec<u32> = (0..dataset.targets().n_documents() as u32).collect();
     let weights =
         weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features.map(NonZeroUsize::get));
     let records = counts.rows(&documents, &weights);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
-    let fitted = params.fit(&DatasetBase::new(records, dataset.targets().clone()))?;
+    let mut solver = OneVsRestSolver::new(&records, dataset.targets(), &params)?;
+    solver.solve(c, &params, &|| progress.is_cancelled());
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
+    let fitted = solver.weights();
     let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
     if kept.is_empty() {
         return Err(TrainError::NoTerms);

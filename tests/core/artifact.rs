@@ -32,7 +32,7 @@ const BIASES: usize = 7;
 /// A small model's file.
 static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let config = TrainingConfig { max_features: NonZeroUsize::new(150), ..TrainingConfig::default() };
-    encode(&train(&dataset(&news_like_corpus(120, 3, 41)), &config, &Silent).unwrap())
+    encode(&train(&dataset(&news_like_corpus(120, 3, 41)), &config, &Silent).unwrap().classifier)
 });
 
 fn number(bytes: &[u8]) -> usize {

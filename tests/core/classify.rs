@@ -12,8 +12,9 @@ use topicd::training_config::TrainingConfig;
 use crate::corpus::{dataset, labeled, news_like_corpus};
 
 /// Ten topics: more than the solver fits side by side.
-pub(crate) static CLASSIFIER: LazyLock<Classifier> =
-    LazyLock::new(|| train(&dataset(&news_like_corpus(300, 10, 31)), &TrainingConfig::default(), &Silent).unwrap());
+pub(crate) static CLASSIFIER: LazyLock<Classifier> = LazyLock::new(|| {
+    train(&dataset(&news_like_corpus(300, 10, 31)), &TrainingConfig::default(), &Silent).unwrap().classifier
+});
 
 /// Documents that the classifier hasn't seen; every seventh is only three words of another.
 pub(crate) fn documents(n_documents: usize) -> Vec<Document> {
@@ -161,7 +162,7 @@ fn a_document_known_by_its_pairs_of_words_only_is_assigned() {
             }
         })
         .collect();
-    let classifier = train(&dataset(&corpus), &TrainingConfig::default(), &Silent).unwrap();
+    let classifier = train(&dataset(&corpus), &TrainingConfig::default(), &Silent).unwrap().classifier;
     let document = Document::new("", "red car blue bus").unwrap();
     let answer = classifier.classify(&document, &ClassifyOptions::default(), &mut ClassifyScratch::default());
     assert_eq!((answer.decision, answer.topics[0].topic), (Decision::Assigned, 0));

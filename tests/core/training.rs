@@ -14,7 +14,7 @@ use topicd::training_config::{ConfigError, TrainingConfig};
 use crate::corpus::{dataset, labeled, news_like_corpus, shuffle_labels, with_threads};
 
 fn trained(corpus: &[LabeledDocument], config: &TrainingConfig) -> Classifier {
-    train(&dataset(corpus), config, &Silent).unwrap()
+    train(&dataset(corpus), config, &Silent).unwrap().classifier
 }
 
 /// Every topic's documents, with the topics of one in four joined by the next document's.
@@ -84,7 +84,7 @@ fn nothing_leaks_between_folds() {
 fn assert_usable(name: &str, corpus: &[LabeledDocument], kind: LabelKind) {
     let dataset = Dataset::new(corpus.iter().cloned()).unwrap();
     assert_eq!(dataset.label_kind(), kind, "{name}");
-    let classifier = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let classifier = train(&dataset, &TrainingConfig::default(), &Silent).unwrap().classifier;
     let evaluation = &classifier.provenance().evaluation;
     let numbers =
         [evaluation.accuracy, evaluation.micro_f1, evaluation.macro_f1, evaluation.expected_calibration_error];

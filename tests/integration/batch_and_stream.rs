@@ -1,5 +1,6 @@
 //! Many documents: in one call, and one after another.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use topicd::api::pb::{BatchClassifyRequest, ClassifyResponse, Document, StreamCl
 use topicd::api::response::classify_response;
 use topicd::artifact;
 use topicd::classifier::ClassifyOptions;
-use topicd::service::{AcceptedDocument, LiveClassifiers, LiveVersion, ModelName, answer};
+use topicd::names::ClassifierName;
+use topicd::service::{AcceptedDocument, LiveVersion, VersionName, answer};
 
 use crate::support::{
     MIB, TestServer, article, assert_error, batch, document, request, stream_request, text_of, violations,
@@ -204,7 +206,7 @@ async fn answers_of(server: &TestServer, documents: &[Document]) -> [Vec<Vec<u8>
 /// The answers to documents without a server, on some number of threads.
 fn answers_in_process(version: &Arc<LiveVersion>, documents: &[Document], n_threads: usize) -> Vec<Vec<u8>> {
     let answer_one = |document: &Document| {
-        let pb::Document { title, text, document_id } = document.clone();
+        let pb::Document { title, text, document_id, .. } = document.clone();
         let document = topicd::document::Document::new(title, text).unwrap().with_id(document_id);
         let accepted = AcceptedDocument { document, truncated: false };
         classify_response(answer(version, accepted, &ClassifyOptions::default()).unwrap()).encode_to_vec()
@@ -220,8 +222,8 @@ fn any_document_has_the_same_answer_to_the_bit_everywhere() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(TestServer::start());
     let saved = artifact::encode(&artifact::bundled().unwrap().classifier);
-    let loaded = LiveClassifiers::new(artifact::decode(saved.into()).unwrap());
-    let version = loaded.resolve(&ModelName::default()).unwrap();
+    let name = VersionName { classifier: ClassifierName::default(), number: NonZeroU32::MIN };
+    let version = Arc::new(LiveVersion::new(name, artifact::decode(saved.into()).unwrap()));
     let check = |documents: &[Document]| {
         let [alone, in_batch, streamed] = runtime.block_on(answers_of(&server, documents));
         assert_eq!(alone, in_batch);

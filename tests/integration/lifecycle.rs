@@ -15,27 +15,23 @@ use topicd::server::{self, ServeError};
 use topicd::store::{DataDir, DataDirError};
 
 use crate::support::{
-    LONG, TestServer, article, assert_error, document, non_zero, request, start_classify, stream_request, text_of,
+    LONG, TestServer, article, assert_error, document, non_zero, request, start_services, stream_request, text_of,
 };
-
-async fn start_on(config: &ServeConfig) -> Result<(), ServeError> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    server::run(listener, config, start_classify(config.limits), std::future::pending()).await
-}
 
 #[tokio::test]
 async fn a_second_server_on_the_same_data_directory_is_refused() {
     let first = TestServer::start().await;
     // Answering shows that it has begun, and so has the directory.
     first.client().await.classify(request(article())).await.unwrap();
-    let config = ServeConfig { data_dir: first.data_dir(), ..ServeConfig::default() };
-    let refusal = start_on(&config).await.unwrap_err();
-    assert!(matches!(refusal, ServeError::DataDir(DataDirError::InUse { .. })), "{refusal:?}");
-    assert!(refusal.to_string().contains(config.data_dir.to_str().unwrap()), "{refusal}");
+    let data_dir = first.data_dir();
+    let refusal = DataDir::lock(&data_dir).unwrap_err();
+    assert!(matches!(refusal, DataDirError::InUse { .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains(data_dir.to_str().unwrap()), "{refusal}");
 
     first.stop.send(()).unwrap();
     first.running.await.unwrap().unwrap();
-    assert!(DataDir::lock(&config.data_dir).is_ok());
+    drop(first.classify);
+    assert!(DataDir::lock(&data_dir).is_ok());
 }
 
 #[tokio::test]
@@ -43,9 +39,10 @@ async fn limits_that_contradict_each_other_are_refused_at_the_start() {
     let parent = tempfile::tempdir().unwrap();
     let limits = Limits { max_message_bytes: non_zero(1000), ..Limits::default() };
     let config = ServeConfig { data_dir: parent.path().join("data"), limits, ..ServeConfig::default() };
-    let refusal = start_on(&config).await.unwrap_err();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let services = start_services(&config).await;
+    let refusal = server::run(listener, &config, services, std::future::pending()).await.unwrap_err();
     assert!(matches!(refusal, ServeError::Limits(_)), "{refusal:?}");
-    assert!(!config.data_dir.exists());
 }
 
 /// Keeps every worker busy until the sender is dropped.

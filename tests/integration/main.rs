@@ -12,3 +12,5 @@ mod lifecycle;
 mod load;
 mod server_info;
 mod support;
+mod train;
+mod versions;

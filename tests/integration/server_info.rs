@@ -22,6 +22,8 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_document_bytes: 1_048_576,
         max_batch_documents: 256,
         max_documents_in_flight: 300,
+        max_message_examples: 50_000,
+        max_training_jobs: 16,
     };
     assert_eq!(info.limits, Some(expected));
 
@@ -39,7 +41,7 @@ async fn server_info_tells_the_limits_and_the_models() {
 async fn health_knows_the_server_and_its_services() {
     let server = TestServer::start().await;
     let mut health = HealthClient::new(server.connect().await.0);
-    for name in ["", "topicd.v1.ClassifierService", "topicd.v1.ModelService"] {
+    for name in ["", "topicd.v1.ClassifierService", "topicd.v1.DatasetService", "topicd.v1.ModelService"] {
         let check = HealthCheckRequest { service: name.to_owned() };
         assert_eq!(health.check(check).await.unwrap().into_inner().status(), ServingStatus::Serving, "{name}");
     }
@@ -72,8 +74,13 @@ macro_rules! reflection_test {
             let MessageResponse::ListServicesResponse(services) = next().await else { panic!("no list") };
             let mut names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
             names.sort();
-            let mut expected =
-                ["grpc.health.v1.Health", $service, "topicd.v1.ClassifierService", "topicd.v1.ModelService"];
+            let mut expected = [
+                "grpc.health.v1.Health",
+                $service,
+                "topicd.v1.ClassifierService",
+                "topicd.v1.DatasetService",
+                "topicd.v1.ModelService",
+            ];
             expected.sort();
             assert_eq!(names, expected);
 

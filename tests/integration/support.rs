@@ -17,10 +17,13 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
+use topicd::api::pb::dataset_service_client::DatasetServiceClient;
+use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::artifact::{self, Artifact};
-use topicd::config::{Limits, ServeConfig};
+use topicd::config::ServeConfig;
 use topicd::server::{self, ServeError};
-use topicd::service::{ClassifyService, LiveClassifiers};
+use topicd::service::{ClassifyService, Services};
+use topicd::store::{DataDir, Store};
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
@@ -47,17 +50,19 @@ impl TestServer {
 
     /// Starts a server whose configuration isn't the default one in all.
     pub(crate) async fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Self {
-        let parent = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn start_in(parent: TempDir, change: impl FnOnce(&mut ServeConfig)) -> Self {
         let mut config = ServeConfig { data_dir: parent.path().join("data"), ..ServeConfig::default() };
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let classify = start_classify(config.limits);
-        let running = tokio::spawn({
-            let classify = Arc::clone(&classify);
-            async move { server::run(listener, &config, classify, async { drop(stopped.await) }).await }
-        });
+        let services = start_services(&config).await;
+        let classify = Arc::clone(&services.classify);
+        let running =
+            tokio::spawn(async move { server::run(listener, &config, services, async { drop(stopped.await) }).await });
         Self { address, classify, stop, running, parent }
     }
 
@@ -81,14 +86,67 @@ impl TestServer {
         (endpoint.connect_with_connector(connector).await.unwrap(), connections)
     }
 
+    /// Stops the server and starts another one on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async {}).await
+    }
+
+    /// The same, with something done to the data in between.
+    pub(crate) async fn restart_after(self, change: impl Future<Output = ()>) -> Self {
+        let Self { stop, running, parent, classify, .. } = self;
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+        drop(classify);
+        change.await;
+        Self::start_in(parent, |_| {}).await
+    }
+
+    /// Trains, and waits for the end of the job.
+    pub(crate) async fn train(&self, request: pb::TrainRequest) -> pb::TrainingJob {
+        self.client().await.train(request).await.unwrap().into_inner().training_job.unwrap()
+    }
+
+    pub(crate) async fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.connect().await.0)
+    }
+
+    pub(crate) async fn datasets(&self) -> DatasetServiceClient<Channel> {
+        DatasetServiceClient::new(self.connect().await.0)
+    }
+
     pub(crate) async fn client(&self) -> ClassifierServiceClient<Channel> {
         ClassifierServiceClient::new(self.connect().await.0)
     }
 }
 
-pub(crate) fn start_classify(limits: Limits) -> Arc<ClassifyService> {
-    let live = LiveClassifiers::new(MODEL.clone());
-    Arc::new(ClassifyService::start(live, limits.max_documents_in_flight).unwrap())
+pub(crate) async fn start_services(config: &ServeConfig) -> Services {
+    let store = Store::open(DataDir::lock(&config.data_dir).unwrap()).await.unwrap();
+    Services::start(store, MODEL.clone(), config).await.unwrap()
+}
+
+/// Labelled documents of two topics that a model can tell apart.
+pub(crate) fn examples(numbers: std::ops::Range<usize>) -> Vec<pb::LabeledDocument> {
+    let example = |i: usize| {
+        let (topic, words) = if i.is_multiple_of(2) { ("war", "tanks shelled") } else { ("sport", "striker scored") };
+        let document = document(&format!("report {i}"), &format!("{words} near town {}", i % 7));
+        labeled(pb::Document { document_id: i.to_string(), ..document }, &[topic])
+    };
+    numbers.map(example).collect()
+}
+
+pub(crate) fn labeled(document: pb::Document, topics: &[&str]) -> pb::LabeledDocument {
+    let topics = topics.iter().map(ToString::to_string).collect();
+    pb::LabeledDocument { document: Some(document), topics }
+}
+
+/// A request that waits for the end of the job.
+pub(crate) fn train_request(classifier: &str, examples: Vec<pb::LabeledDocument>) -> pb::TrainRequest {
+    pb::TrainRequest {
+        classifier: format!("classifiers/{classifier}"),
+        inline_examples: Some(pb::InlineExamples { examples }),
+        wait_timeout: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        ..Default::default()
+    }
 }
 
 pub(crate) fn non_zero(number: usize) -> NonZeroU32 {
@@ -96,7 +154,7 @@ pub(crate) fn non_zero(number: usize) -> NonZeroU32 {
 }
 
 pub(crate) fn document(title: &str, text: &str) -> pb::Document {
-    pb::Document { title: title.to_owned(), text: text.to_owned(), document_id: String::new() }
+    pb::Document { title: title.to_owned(), text: text.to_owned(), ..Default::default() }
 }
 
 /// A document that nothing is wrong with.

@@ -1,0 +1,159 @@
+//! Requests that bring labelled documents → calls.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::pb;
+use super::violations::Violations;
+use crate::config::Limits;
+use crate::document::LabeledDocument;
+use crate::linear::Balance;
+use crate::names::ClassifierName;
+use crate::service::{Error, Scope, TrainCall};
+use crate::store::RequestId;
+use crate::training_config::TrainingConfig;
+
+/// Checks a request for a training.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCall, Error> {
+    let mut violations = Violations::default();
+    let request_id = violations.check_request_id(&request);
+    let pb::TrainRequest { classifier, inline_examples, scope, config, wait_timeout, .. } = request;
+    let classifier = violations.check_classifier("classifier", &classifier);
+    let scope = violations.check_scope(scope);
+    let config = violations.check_config(config.unwrap_or_default());
+    let wait = violations.check_wait(wait_timeout);
+    let inline = inline_examples.unwrap_or_default().examples;
+    if inline.is_empty() && scope == Scope::SourceOnly {
+        let description = "is empty, and SCOPE_SOURCE_ONLY trains on nothing else; give labelled documents".to_owned();
+        violations.add("inline_examples.examples", "REQUIRED", description);
+    }
+    let examples = violations.check_examples("inline_examples.examples", 0, inline, limits);
+    match classifier {
+        Some(classifier) if violations.is_empty() => {
+            Ok(TrainCall { classifier, examples, scope, config, wait, request: request_id })
+        }
+        _ => Err(violations.into_error()),
+    }
+}
+
+/// Checks a message of an import. `classifier` is the one that an earlier message named; documents are counted from
+/// `n_before`, over all messages.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn import_message(
+    message: pb::ImportExamplesRequest,
+    classifier: Option<&ClassifierName>,
+    n_before: u64,
+    limits: &Limits,
+) -> Result<(ClassifierName, Vec<LabeledDocument>), Error> {
+    let mut violations = Violations::default();
+    let classifier = match classifier {
+        Some(named) if message.classifier.is_empty() => Some(named.clone()),
+        named => {
+            let here = violations.check_classifier("classifier", &message.classifier);
+            if let (Some(named), Some(here)) = (named, &here)
+                && named != here
+            {
+                let description =
+                    format!("is {here}, but {named} in an earlier message; import them one after the other");
+                violations.add("classifier", "CHANGED", description);
+            }
+            here
+        }
+    };
+    let examples = violations.check_examples("examples", n_before, message.examples, limits);
+    match classifier {
+        Some(classifier) if violations.is_empty() => Ok((classifier, examples)),
+        _ => Err(violations.into_error()),
+    }
+}
+
+impl Violations {
+    fn check_examples(
+        &mut self,
+        path: &str,
+        n_before: u64,
+        examples: Vec<pb::LabeledDocument>,
+        limits: &Limits,
+    ) -> Vec<LabeledDocument> {
+        let (n_examples, limit) = (examples.len(), limits.max_message_examples.get());
+        if n_examples > limit as usize {
+            let description = format!(
+                "has {n_examples} documents; the limit max_message_examples is {limit}; send them in several messages of \
+                 ImportExamples"
+            );
+            self.add(path, "TOO_MANY", description);
+            return Vec::new();
+        }
+        let numbered = (n_before..).zip(examples);
+        numbered.filter_map(|(n, example)| self.check_example(format_args!("{path}[{n}]"), example, limits)).collect()
+    }
+
+    fn check_scope(&mut self, scope: i32) -> Scope {
+        match pb::Scope::try_from(scope) {
+            Ok(pb::Scope::Unspecified | pb::Scope::Stored) => Scope::Stored,
+            Ok(pb::Scope::SourceOnly) => Scope::SourceOnly,
+            Err(prost::UnknownEnumValue(number)) => {
+                let description =
+                    format!("is {number}, which means nothing; use SCOPE_STORED (1) or SCOPE_SOURCE_ONLY (2)");
+                self.add("scope", "UNKNOWN_VALUE", description);
+                Scope::Stored
+            }
+        }
+    }
+
+    fn check_config(&mut self, config: pb::TrainingConfig) -> TrainingConfig {
+        let balance = match pb::Balance::try_from(config.balance) {
+            Ok(pb::Balance::Unspecified | pb::Balance::SquareRoot) => Balance::SquareRoot,
+            Ok(pb::Balance::None) => Balance::None,
+            Ok(pb::Balance::Full) => Balance::Full,
+            Err(prost::UnknownEnumValue(number)) => {
+                let description = format!(
+                    "is {number}, which means nothing; use BALANCE_NONE (1), BALANCE_SQUARE_ROOT (2) or BALANCE_FULL (3)"
+                );
+                self.add("config.balance", "UNKNOWN_VALUE", description);
+                Balance::SquareRoot
+            }
+        };
+        let c = (config.c != 0.0).then_some(config.c);
+        let max_features = usize::try_from(config.max_features).ok().and_then(NonZeroUsize::new);
+        let checked = TrainingConfig { c, balance, max_features, seed: config.seed };
+        if checked.check().is_err() {
+            let description = format!(
+                "is {}; give a number from 0.0001 to 10000, or leave it out to have it chosen by cross-validation",
+                config.c
+            );
+            self.add("config.c", "OUT_OF_RANGE", description);
+        }
+        checked
+    }
+
+    fn check_wait(&mut self, wait: Option<prost_types::Duration>) -> Duration {
+        let Some(wait) = wait else { return Duration::ZERO };
+        Duration::try_from(wait).unwrap_or_else(|_| {
+            self.add("wait_timeout", "OUT_OF_RANGE", "is negative; give 0 or more seconds".to_owned());
+            Duration::ZERO
+        })
+    }
+
+    /// The request's name, and what is asked under it: everything but how long to wait.
+    fn check_request_id(&mut self, request: &pb::TrainRequest) -> Option<RequestId> {
+        if request.request_id.is_empty() {
+            return None;
+        }
+        let Ok(id) = uuid::Uuid::try_parse(&request.request_id) else {
+            let description = "isn't a UUID; write one such as 123e4567-e89b-42d3-a456-426614174000".to_owned();
+            self.add("request_id", "MALFORMED_UUID", description);
+            return None;
+        };
+        let asked = pb::TrainRequest { wait_timeout: None, ..request.clone() };
+        Some(RequestId { id: id.to_string(), sha256: Sha256::digest(asked.encode_to_vec()).into() })
+    }
+}

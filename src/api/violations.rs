@@ -1,0 +1,228 @@
+//! What is wrong with a request: the one place where what a caller sent is checked.
+//!
+//! Everything that is wrong is collected, so that one reply names it all. The descriptions complete sentences that begin
+//! with the field: what was seen, what is allowed, what to try. They repeat no document text.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+
+use super::pb;
+use crate::classifier::ClassifyOptions;
+use crate::config::Limits;
+use crate::decision::Probability;
+use crate::document::{Date, Document, LabeledDocument, Topic};
+use crate::names::{ClassifierName, excerpt};
+use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName};
+
+/// The longest `document_id`, in bytes.
+pub const MAX_DOCUMENT_ID_BYTES: usize = 1024;
+/// The longest `url`, in bytes.
+pub const MAX_URL_BYTES: usize = 2048;
+/// The most topics of one document.
+pub const MAX_DOCUMENT_TOPICS: usize = 1000;
+/// The most wrong fields that one reply names; the others are counted. Errors travel in HTTP/2 headers, of which many
+/// clients take no more than 16 KiB.
+const MAX_VIOLATIONS: usize = 16;
+
+/// What was found to be wrong so far. A check that finds something adds it, and returns nothing or a stand-in with
+/// which the remaining checks can go on.
+#[derive(Debug, Default)]
+pub(super) struct Violations {
+    found: Vec<FieldViolation>,
+    n_more: usize,
+}
+
+impl Violations {
+    pub(super) fn add(&mut self, field: impl fmt::Display, reason: &'static str, description: String) {
+        if self.found.len() < MAX_VIOLATIONS {
+            self.found.push(FieldViolation { field: field.to_string(), reason, description });
+        } else {
+            self.n_more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All that was found; more than a reply can hold is counted.
+    pub(super) fn into_error(mut self) -> Error {
+        if self.n_more > 0
+            && let Some(last) = self.found.last_mut()
+        {
+            last.description.push_str(&format!("; and {} more fields are wrong", self.n_more));
+        }
+        Error::InvalidRequest(self.found)
+    }
+
+    /// A name that is left out is the default one's.
+    pub(super) fn check_model(&mut self, field: &str, model: &str) -> Option<ModelName> {
+        self.check_name(field, model)
+    }
+
+    /// A name of a version, which must not be left out.
+    pub(super) fn check_version(&mut self, field: &str, model: &str) -> Option<ModelName> {
+        if model.is_empty() {
+            self.add(field, "REQUIRED", "is missing; give classifiers/{classifier}/versions/{version}".to_owned());
+            return None;
+        }
+        self.check_name(field, model)
+    }
+
+    /// A name of a classifier without a version, which must not be left out.
+    pub(super) fn check_classifier(&mut self, field: &str, name: &str) -> Option<ClassifierName> {
+        let Some(bare) = name.strip_prefix("classifiers/") else {
+            let description = if name.is_empty() {
+                "is missing; give classifiers/{classifier}".to_owned()
+            } else {
+                format!("is {:?}; write classifiers/{{classifier}}", excerpt(name))
+            };
+            self.add(field, if name.is_empty() { "REQUIRED" } else { "MALFORMED_NAME" }, description);
+            return None;
+        };
+        let parsed = bare.parse::<ClassifierName>();
+        if let Err(error) = &parsed {
+            self.add(field, "MALFORMED_NAME", format!("is wrong: {error}"));
+        }
+        parsed.ok()
+    }
+
+    pub(super) fn check_job(&mut self, field: &str, name: &str) -> Option<JobName> {
+        self.check_name(field, name)
+    }
+
+    fn check_name<T: FromStr<Err: fmt::Display>>(&mut self, field: &str, name: &str) -> Option<T> {
+        let parsed = name.parse::<T>();
+        if let Err(error) = &parsed {
+            self.add(field, "MALFORMED_NAME", error.to_string());
+        }
+        parsed.ok()
+    }
+
+    pub(super) fn check_options(&mut self, options: Option<pb::ClassifyOptions>) -> (ClassifyOptions, pb::Truncation) {
+        let options = options.unwrap_or_default();
+        let checked = ClassifyOptions {
+            top_k: NonZeroUsize::new(options.top_k as usize),
+            min_probability: self.check_probability("options.min_probability", options.min_probability),
+            abstain_below: self.check_probability("options.abstain_below", options.abstain_below),
+        };
+        let truncation = pb::Truncation::try_from(options.truncation);
+        if let Err(prost::UnknownEnumValue(number)) = truncation {
+            let description =
+                format!("is {number}, which means nothing; use TRUNCATION_REJECT (1) or TRUNCATION_END (2)");
+            self.add("options.truncation", "UNKNOWN_VALUE", description);
+        }
+        (checked, truncation.unwrap_or_default())
+    }
+
+    fn check_probability(&mut self, field: &str, value: f64) -> Probability {
+        let probability = Probability::new(value);
+        if probability.is_none() {
+            self.add(field, "OUT_OF_RANGE", format!("is {value}; give a number from 0 to 1"));
+        }
+        probability.unwrap_or_default()
+    }
+
+    pub(super) fn check_batch_size(&mut self, n_documents: usize, limits: &Limits) {
+        let limit = limits.max_batch_documents.get();
+        if n_documents == 0 {
+            self.add("documents", "REQUIRED", format!("is empty; give 1 to {limit} documents"));
+        } else if n_documents > limit as usize {
+            let description =
+                format!("has {n_documents} documents; the limit max_batch_documents is {limit}; send several batches");
+            self.add("documents", "TOO_MANY", description);
+        }
+    }
+
+    pub(super) fn check_document(
+        &mut self,
+        path: impl fmt::Display,
+        document: pb::Document,
+        truncation: pb::Truncation,
+        limits: &Limits,
+    ) -> Option<AcceptedDocument> {
+        let document = self.check_fields(&path, document)?;
+        let (n_bytes, limit) = (document.n_bytes(), limits.max_document_bytes.get() as usize);
+        if n_bytes > limit && truncation != pb::Truncation::End {
+            let description = format!(
+                "has {n_bytes} bytes of title and text; the limit max_document_bytes is {limit}; shorten it, or set \
+                 options.truncation to TRUNCATION_END to have its end left out"
+            );
+            self.add(path, "TOO_LONG", description);
+            return None;
+        }
+        let (document, truncated) = document.truncated(limit);
+        Some(AcceptedDocument { document, truncated })
+    }
+
+    /// A document to be stored or learned from: all of it, and its topics.
+    pub(super) fn check_example(
+        &mut self,
+        path: impl fmt::Display,
+        example: pb::LabeledDocument,
+        limits: &Limits,
+    ) -> Option<LabeledDocument> {
+        let Some(document) = example.document else {
+            let description = "is missing; give one with a title, a text or both".to_owned();
+            self.add(format_args!("{path}.document"), "REQUIRED", description);
+            return None;
+        };
+        let document = self.check_fields(format_args!("{path}.document"), document);
+        let topics = self.check_topics(&path, &example.topics);
+        let document = document?;
+        let (n_bytes, limit) = (document.n_bytes(), limits.max_document_bytes.get());
+        if n_bytes > limit as usize {
+            let description = format!(
+                "has {n_bytes} bytes of title and text; the limit max_document_bytes is {limit}; shorten it, or leave it out"
+            );
+            self.add(format_args!("{path}.document"), "TOO_LONG", description);
+            return None;
+        }
+        Some(LabeledDocument::new(document, topics?))
+    }
+
+    fn check_topics(&mut self, path: impl fmt::Display, topics: &[String]) -> Option<Vec<Topic>> {
+        if topics.len() > MAX_DOCUMENT_TOPICS {
+            let description =
+                format!("has {} topics; the limit is {MAX_DOCUMENT_TOPICS}; leave some out", topics.len());
+            self.add(format_args!("{path}.topics"), "TOO_MANY", description);
+            return None;
+        }
+        let mut checked = Vec::with_capacity(topics.len());
+        for (index, topic) in topics.iter().enumerate() {
+            match Topic::new(topic) {
+                Ok(topic) => checked.push(topic),
+                Err(error) => {
+                    self.add(format_args!("{path}.topics[{index}]"), "BAD_TOPIC", format!("is wrong: {error}"))
+                }
+            }
+        }
+        (checked.len() == topics.len()).then_some(checked)
+    }
+
+    /// What every document has, whatever it is for. `None` if it has neither title nor text.
+    fn check_fields(&mut self, path: impl fmt::Display, document: pb::Document) -> Option<Document> {
+        let pb::Document { title, text, document_id, publish_date, url } = document;
+        for (field, value, limit) in
+            [("document_id", &document_id, MAX_DOCUMENT_ID_BYTES), ("url", &url, MAX_URL_BYTES)]
+        {
+            let n_bytes = value.len();
+            if n_bytes > limit {
+                let description = format!("has {n_bytes} bytes; the limit is {limit}; shorten it, or leave it out");
+                self.add(format_args!("{path}.{field}"), "TOO_LONG", description);
+            }
+        }
+        let date = Date::parse(&publish_date);
+        if date.is_none() && !publish_date.is_empty() {
+            let description = format!("is {:?}; write a day as YYYY-MM-DD, or leave it out", excerpt(&publish_date));
+            self.add(format_args!("{path}.publish_date"), "BAD_DATE", description);
+        }
+        let Ok(mut document) = Document::new(title, text) else {
+            self.add(path, "REQUIRED", "has neither title nor text; give at least one of them".to_owned());
+            return None;
+        };
+        (document.id, document.date, document.url) = (document_id, date, url);
+        Some(document)
+    }
+}

@@ -1,0 +1,158 @@
+//! The gate: whether a version that was just trained may take the place of the stable one.
+//!
+//! Both are judged on the training dataset's documents, each by an answer from a model that never saw it: the new version
+//! by its out-of-fold predictions; the stable one by its own for what it was trained on too, and by its answers for the
+//! rest. So no labelled document has to be kept from training, and neither version is asked what it learned by heart.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::live::LiveVersion;
+use super::out_of_fold::OutOfFold;
+use crate::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
+use crate::dataset::Dataset;
+use crate::document::{Document, Topic};
+use crate::evaluation::macro_f1;
+use crate::targets::Targets;
+
+/// The new version's macro-F1 may be this much below the stable one's where documents are many, and where they are few.
+pub const MACRO_F1_MARGINS: (f64, f64) = (0.02, 0.1);
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name, such as `macro_f1`.
+    pub name: String,
+    /// Whether what was observed meets what is required.
+    pub passed: bool,
+    /// What was observed.
+    pub observed: f64,
+    /// What is required.
+    pub required: f64,
+    /// The same in words.
+    pub description: String,
+}
+
+/// Checks that the version, loaded from its file, says what it said when it was trained.
+pub fn check_self_test((n_right, n_asked): (usize, usize)) -> Check {
+    Check {
+        name: "self_test".to_owned(),
+        passed: n_right == n_asked,
+        observed: n_right as f64,
+        required: n_asked as f64,
+        description: format!("loaded from its file, {n_right} of {n_asked} documents are answered as after training"),
+    }
+}
+
+/// Compares a trained version with the stable one.
+pub fn compare(
+    dataset: &Dataset,
+    assigned: &Targets,
+    stable: &LiveVersion,
+    stable_out_of_fold: &OutOfFold,
+) -> Vec<Check> {
+    vec![
+        check_topics(dataset.topics(), stable.classifier.topics()),
+        check_macro_f1(dataset, assigned, &stable.classifier, stable_out_of_fold),
+    ]
+}
+
+fn check_topics(topics: &[Topic], stable: &[Topic]) -> Check {
+    let lost: Vec<&str> = stable.iter().filter(|topic| !topics.contains(topic)).map(Topic::as_str).collect();
+    let description = if lost.is_empty() {
+        "it has every topic of the stable version".to_owned()
+    } else {
+        format!("these topics of the stable version have no documents: {}", lost.join(", "))
+    };
+    Check {
+        name: "topics_lost".to_owned(),
+        passed: lost.is_empty(),
+        observed: lost.len() as f64,
+        required: 0.0,
+        description,
+    }
+}
+
+fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, stable_out_of_fold: &OutOfFold) -> Check {
+    let topics: Vec<&Topic> =
+        dataset.topics().iter().chain(stable.topics()).collect::<BTreeSet<_>>().into_iter().collect();
+    // Places in a sorted list of topics → places in the list of all.
+    let places = |own: &[Topic]| -> Vec<u32> {
+        own.iter().filter_map(|topic| topics.binary_search(&topic).ok()).map(|place| place as u32).collect()
+    };
+    let (own_places, stable_places) = (places(dataset.topics()), places(stable.topics()));
+    let among_all = |targets: &Targets| {
+        let rows = (0..targets.n_documents())
+            .map(|document| targets.of(document).iter().map(|&topic| own_places[topic as usize]).collect::<Vec<u32>>());
+        Targets::new(topics.len(), rows)
+    };
+    let labels = among_all(dataset.targets());
+    let observed = macro_f1(&among_all(assigned), &labels);
+    let documents: Vec<(&Document, Option<&[u16]>)> = dataset
+        .documents()
+        .into_iter()
+        .zip(dataset.content_hashes())
+        .map(|(document, hash)| (document, stable_out_of_fold.of(hash)))
+        .collect();
+    let n_unseen = documents.iter().filter(|(_, known)| known.is_none()).count();
+    let answers: Vec<Vec<u32>> = documents
+        .into_par_iter()
+        .map_init(ClassifyScratch::default, |scratch, (document, known)| {
+            let mut answer: Vec<u32> = match known {
+                Some(topics) => topics.iter().map(|&topic| stable_places[usize::from(topic)]).collect(),
+                None => assigned_by(stable, document, scratch).map(|topic| stable_places[topic]).collect(),
+            };
+            answer.sort_unstable();
+            answer
+        })
+        .collect();
+    let of_stable = macro_f1(&Targets::new(topics.len(), &answers), &labels);
+    let n_documents = labels.n_documents();
+    let margin = margin(n_documents);
+    Check {
+        name: "macro_f1".to_owned(),
+        passed: observed >= of_stable - margin,
+        observed,
+        required: of_stable - margin,
+        description: format!(
+            "macro-F1 on {n_documents} documents, each as predicted by models that never saw it, is {observed:.4}; the \
+             stable version's is {of_stable:.4} ({n_unseen} of the documents are new to it), and {margin:.4} less is \
+             allowed"
+        ),
+    }
+}
+
+/// How far macro-F1 may fall. Chance alone moves it by about one over the root of the number of documents.
+fn margin(n_documents: usize) -> f64 {
+    let (many, few) = MACRO_F1_MARGINS;
+    (1.0 / (n_documents.max(1) as f64).sqrt()).clamp(many, few)
+}
+
+fn assigned_by<'a>(
+    classifier: &Classifier,
+    document: &Document,
+    scratch: &'a mut ClassifyScratch,
+) -> impl Iterator<Item = usize> + use<'a> {
+    let classification = classifier.classify(document, &ClassifyOptions::default(), scratch);
+    classification.topics.into_iter().filter(|score| score.assigned).map(|score| score.topic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_topic_is_named() {
+        let topics = |names: &[&str]| names.iter().map(|name| Topic::new(name).unwrap()).collect::<Vec<_>>();
+        let check = check_topics(&topics(&["a", "c", "d"]), &topics(&["a", "b", "c"]));
+        assert!(!check.passed && check.observed == 1.0 && check.description.ends_with(": b"), "{check:?}");
+        assert!(check_topics(&topics(&["a", "b", "d"]), &topics(&["a", "b"])).passed);
+    }
+
+    #[test]
+    fn chance_is_allowed_for_where_documents_are_few() {
+        assert_eq!([4, 100, 400, 1_000_000].map(margin), [0.1, 0.1, 0.05, 0.02]);
+    }
+}

@@ -1,0 +1,417 @@
+//! The versions of all classifiers: which there are, which answer, and the moves of the aliases.
+//!
+//! The store says what is; [`LiveClassifiers`] holds what answers. A move is stored first and swapped in before its caller
+//! is told, both under the classifier's [`Change`]: after a crash in between, the next start answers by what is stored.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::error::Error;
+use super::live::{Change, LiveClassifier, LiveClassifiers, LiveVersion};
+use super::model_name::{ModelName, VersionName, VersionSelector};
+use super::out_of_fold::OutOfFold;
+use super::panic::panicked;
+use super::version_details::{VersionDetails, VersionInfo};
+use crate::artifact::{self, Artifact};
+use crate::names::ClassifierName;
+use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, VersionOrigin, VersionRecord};
+
+/// The versions of all classifiers.
+#[derive(Debug)]
+pub struct Models {
+    store: Store,
+    live: LiveClassifiers,
+}
+
+/// A wish to move the alias `stable`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromoteCall {
+    /// The version that it shall mean.
+    pub version: ModelName,
+    /// Also if the gate held the version back.
+    pub force: bool,
+    /// Only if the classifier's etag is still this one.
+    pub etag: Option<String>,
+}
+
+/// A wish to go back to the version that was stable before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackCall {
+    /// The classifier.
+    pub classifier: ClassifierName,
+    /// Only if the classifier's etag is still this one.
+    pub etag: Option<String>,
+}
+
+/// The end of a training job that made a version.
+pub(super) struct TrainedVersion {
+    pub(super) classifier: ClassifierName,
+    pub(super) job: NonZeroU32,
+    pub(super) version: NewVersion,
+    /// Read from the version's file.
+    pub(super) model: Artifact,
+    /// Whether it takes the place of the version's parent.
+    pub(super) promoted: bool,
+}
+
+impl Models {
+    /// Registers the program's own model: the first time, and when it is another one than before, as a new version of
+    /// `classifiers/default`. It becomes the stable one if there is none, or if that came with the program too. Then it
+    /// loads what answers to `classifiers/default`; other classifiers are loaded when they are first asked for.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn open(store: Store, built_in: Artifact) -> Result<Self, StoreError> {
+        let name = ClassifierName::default();
+        let details = VersionDetails::of_built_in(&built_in);
+        let registered = find_built_in(&store, &name, &details).await?;
+        let number = match registered {
+            Some(number) => number,
+            None => register_built_in(&store, &name, &built_in, &details).await?,
+        };
+        let models = Self { store, live: LiveClassifiers::default() };
+        for record in models.store.classifiers().await? {
+            models.live.add(record);
+        }
+        if let Some(classifier) = models.live.classifier(&name) {
+            // From the program's own bytes, which needn't be read from the store.
+            let version = LiveVersion::new(VersionName { classifier: name.clone(), number }, built_in);
+            classifier.change().await.load(Arc::new(version));
+        }
+        if let Err(error) = models.resolve(&ModelName { classifier: name, ..ModelName::default() }).await {
+            tracing::error!(%error, "classifiers/default doesn't answer");
+        }
+        Ok(models)
+    }
+
+    /// The versions in memory.
+    pub fn live(&self) -> &LiveClassifiers {
+        &self.live
+    }
+
+    /// The version that a caller means; loads it if it isn't in memory.
+    ///
+    /// # Errors
+    /// It doesn't exist, or can't be loaded.
+    pub async fn resolve(&self, model: &ModelName) -> Result<Arc<LiveVersion>, Error> {
+        match self.live.find(model) {
+            Some(version) => Ok(version),
+            None => self.load(model).await,
+        }
+    }
+
+    async fn load(&self, model: &ModelName) -> Result<Arc<LiveVersion>, Error> {
+        let classifier = self.known(&model.classifier).await?;
+        let change = classifier.change().await;
+        // Somebody else may have loaded it while we waited.
+        if let Some(version) = self.live.find(model) {
+            return Ok(version);
+        }
+        let serving = change.serving();
+        let number = number_in(&serving.record, model)?;
+        let loaded = self.load_version(&model.classifier, number).await;
+        match (loaded, model.version, serving.record.aliases.previous) {
+            (Ok(version), ..) => {
+                change.load(Arc::clone(&version));
+                Ok(version)
+            }
+            (Err(error @ Error::DamagedVersion { .. }), VersionSelector::Stable, Some(previous)) => {
+                let stand_in = match serving.loaded(previous) {
+                    Some(version) => Arc::clone(version),
+                    None => self.load_version(&model.classifier, previous).await.map_err(|_| error.clone())?,
+                };
+                tracing::error!(%error, stand_in = %stand_in.name, "the previous version answers instead");
+                change.answer_with(serving.record.clone(), Some(Arc::clone(&stand_in)));
+                Ok(stand_in)
+            }
+            (Err(error), ..) => Err(error),
+        }
+    }
+
+    /// Reads a version's file, and has it take its self-test.
+    async fn load_version(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<Arc<LiveVersion>, Error> {
+        let info = self.version_info(classifier, number).await?;
+        let name = VersionName { classifier: classifier.clone(), number };
+        let damaged = |problem: String| {
+            tracing::error!(version = %name, problem, "a model file can't be used");
+            Error::DamagedVersion { version: name.clone(), problem }
+        };
+        let bytes = match self.store.artifact(&info.record.artifact_sha256).await {
+            Ok(bytes) => bytes,
+            Err(error @ StoreError::DamagedArtifact) => return Err(damaged(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        let examples = self.store.examples_of(classifier, &info.details.self_test.hashes()).await?;
+        let decoded = tokio::task::spawn_blocking(move || {
+            let model = artifact::decode(bytes)?;
+            let documents = examples.iter().map(|example| &example.document);
+            let answers = info.details.self_test.run(&model.classifier, documents);
+            Ok::<_, artifact::ArtifactError>((model, answers))
+        });
+        let decoded = decoded.await.map_err(|_| panicked())?;
+        let (model, (n_right, n_asked)) = decoded.map_err(|error| damaged(error.to_string()))?;
+        if n_right < n_asked {
+            return Err(damaged(format!("its self-test failed for {} of {n_asked} documents", n_asked - n_right)));
+        }
+        tracing::info!(version = %name, "loaded");
+        Ok(Arc::new(LiveVersion::new(name, model)))
+    }
+
+    /// A classifier that is stored, also if that happened after the start.
+    async fn known(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
+        if let Some(classifier) = self.live.classifier(name) {
+            return Ok(classifier);
+        }
+        let record = self.store.classifier(name).await?;
+        Ok(self.live.add(record.ok_or_else(|| Error::UnknownClassifier(name.clone()))?))
+    }
+
+    /// All classifiers, by name.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`].
+    pub async fn classifiers(&self) -> Result<Vec<ClassifierRecord>, Error> {
+        Ok(self.store.classifiers().await?)
+    }
+
+    /// One classifier.
+    ///
+    /// # Errors
+    /// It doesn't exist, or the store fails.
+    pub async fn classifier(&self, name: &ClassifierName) -> Result<ClassifierRecord, Error> {
+        self.store.classifier(name).await?.ok_or_else(|| Error::UnknownClassifier(name.clone()))
+    }
+
+    /// What is known of a version.
+    ///
+    /// # Errors
+    /// It doesn't exist, or the store fails.
+    pub async fn version(&self, model: &ModelName) -> Result<VersionInfo, Error> {
+        let record = self.classifier(&model.classifier).await?;
+        let number = number_in(&record, model)?;
+        self.version_info(&model.classifier, number).await
+    }
+
+    /// The newest versions below a number, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The classifier doesn't exist, or the store fails.
+    pub async fn versions(
+        &self,
+        classifier: &ClassifierName,
+        below: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<VersionInfo>, Error> {
+        self.classifier(classifier).await?;
+        let records = self.store.versions(classifier, below, limit).await?;
+        records
+            .into_iter()
+            .map(|record| {
+                let details = VersionDetails::read(&record)?;
+                Ok(VersionInfo { record, details })
+            })
+            .collect()
+    }
+
+    async fn version_info(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<VersionInfo, Error> {
+        let record = self.store.version(classifier, number).await?;
+        let version = VersionSelector::Number(number);
+        let record =
+            record.ok_or_else(|| Error::UnknownVersion(ModelName { classifier: classifier.clone(), version }))?;
+        let details = VersionDetails::read(&record)?;
+        Ok(VersionInfo { record, details })
+    }
+
+    /// Makes a version the stable one: loads it, has it take its self-test, stores the move and swaps it in. When this
+    /// returns, every later call for the stable version is answered by it. Promoting the stable version does nothing.
+    ///
+    /// # Errors
+    /// The version doesn't exist, was held back, can't be loaded, or the etag isn't the classifier's any more.
+    pub async fn promote(self: &Arc<Self>, call: PromoteCall) -> Result<ClassifierRecord, Error> {
+        let this = Arc::clone(self);
+        // On a task of its own, so that a move that is stored is swapped in also when its caller is gone by then.
+        let promoted = tokio::spawn(async move { this.promote_on_task(call).await });
+        promoted.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn promote_on_task(&self, call: PromoteCall) -> Result<ClassifierRecord, Error> {
+        let PromoteCall { version: model, force, etag } = call;
+        let classifier = self.known(&model.classifier).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(&model.classifier).await?;
+        check_etag(&record, etag.as_deref())?;
+        let number = number_in(&record, &model)?;
+        if record.aliases.stable == Some(number) {
+            // It may be that it couldn't be loaded, and another one answers instead.
+            if change.serving().loaded(number).is_none() {
+                change.load(self.load_version(&model.classifier, number).await?);
+            }
+            return Ok(record);
+        }
+        let info = self.version_info(&model.classifier, number).await?;
+        let failed = info.details.checks.iter().filter(|check| !check.passed);
+        let failed: Vec<String> = failed.map(|check| check.description.clone()).collect();
+        if !failed.is_empty() && !force {
+            let version = VersionName { classifier: model.classifier, number };
+            return Err(Error::HeldBack { version, failed });
+        }
+        self.move_stable(&change, record, number).await
+    }
+
+    /// Makes the previous version the stable one, and the stable one the previous.
+    ///
+    /// # Errors
+    /// There is no previous version, it can't be loaded, or the etag isn't the classifier's any more.
+    pub async fn rollback(self: &Arc<Self>, call: RollbackCall) -> Result<ClassifierRecord, Error> {
+        let this = Arc::clone(self);
+        let rolled_back = tokio::spawn(async move { this.rollback_on_task(call).await });
+        rolled_back.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn rollback_on_task(&self, call: RollbackCall) -> Result<ClassifierRecord, Error> {
+        let classifier = self.known(&call.classifier).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(&call.classifier).await?;
+        check_etag(&record, call.etag.as_deref())?;
+        let previous = record.aliases.previous.ok_or(Error::NoPreviousVersion(call.classifier))?;
+        self.move_stable(&change, record, previous).await
+    }
+
+    async fn move_stable(
+        &self,
+        change: &Change<'_>,
+        record: ClassifierRecord,
+        number: NonZeroU32,
+    ) -> Result<ClassifierRecord, Error> {
+        let version = match change.serving().loaded(number) {
+            Some(version) => Arc::clone(version),
+            None => self.load_version(&record.name, number).await?,
+        };
+        let aliases = promoted(record.aliases, number);
+        let moved = self.store.move_aliases(&record.name, record.etag, aliases).await?;
+        let record = moved.ok_or_else(|| stale(&record))?;
+        change.answer_with(record.clone(), Some(version));
+        tracing::info!(version = %VersionName { classifier: record.name.clone(), number }, "promoted");
+        Ok(record)
+    }
+
+    /// What a new version has to compare with: the stable version and its out-of-fold predictions.
+    pub(super) async fn incumbent(
+        &self,
+        classifier: &ClassifierName,
+    ) -> Result<Option<(Arc<LiveVersion>, OutOfFold)>, Error> {
+        let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
+        let stable = match self.resolve(&model).await {
+            Ok(stable) => stable,
+            Err(Error::NothingTrained(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes = self.store.out_of_fold(classifier, stable.name.number).await?;
+        let out_of_fold = OutOfFold::decode(&bytes, stable.classifier.topics().len());
+        Ok(Some((stable, out_of_fold)))
+    }
+
+    /// Ends a job with the version that it made, which answers if it was promoted; says when. `details` makes the job's
+    /// details, given the version's number. `None`, and nothing is stored, when another version is stable than the one
+    /// that this was compared with.
+    pub(super) async fn add_trained(
+        &self,
+        trained: TrainedVersion,
+        details: impl FnOnce(NonZeroU32) -> String,
+    ) -> Result<Option<u64>, Error> {
+        let classifier = self.known(&trained.classifier).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(&trained.classifier).await?;
+        if record.aliases.stable != trained.version.parent {
+            return Ok(None);
+        }
+        let TrainedVersion { classifier: name, job, version, model, promoted: is_promoted } = trained;
+        let aliases = move |before, new| {
+            if is_promoted { promoted(before, new) } else { Aliases { candidate: Some(new), ..before } }
+        };
+        let mut number = NonZeroU32::MIN;
+        let job_details = |made: Option<NonZeroU32>| {
+            number = made.unwrap_or(number);
+            details(number)
+        };
+        let (record, ended_at_ms) =
+            self.store.end_job(&name, job, JobState::Succeeded, Some(&version), aliases, job_details).await?;
+        let live = Arc::new(LiveVersion::new(VersionName { classifier: name, number }, model));
+        if is_promoted {
+            change.answer_with(record, Some(live));
+        } else {
+            let stable = change.serving().stable().cloned();
+            change.answer_with(record, stable);
+            change.load(live);
+        }
+        Ok(Some(ended_at_ms))
+    }
+}
+
+/// The built-in version that is this very model.
+async fn find_built_in(
+    store: &Store,
+    name: &ClassifierName,
+    details: &VersionDetails,
+) -> Result<Option<NonZeroU32>, StoreError> {
+    let built_in = store.built_in_versions(name).await?;
+    let is_same =
+        |record: &VersionRecord| VersionDetails::read(record).is_ok_and(|stored| stored.checksum == details.checksum);
+    Ok(built_in.iter().find(|record| is_same(record)).map(|record| record.number))
+}
+
+async fn register_built_in(
+    store: &Store,
+    name: &ClassifierName,
+    model: &Artifact,
+    details: &VersionDetails,
+) -> Result<NonZeroU32, StoreError> {
+    let stable = match store.classifier(name).await?.and_then(|record| record.aliases.stable) {
+        Some(number) => store.version(name, number).await?,
+        None => None,
+    };
+    let takes_over = stable.is_none_or(|stable| stable.origin == VersionOrigin::BuiltIn);
+    let version = NewVersion {
+        origin: VersionOrigin::BuiltIn,
+        job: None,
+        dataset_revision: None,
+        parent: None,
+        artifact: Bytes::clone(&model.bytes),
+        details: details.to_json(),
+        out_of_fold: Vec::new(),
+    };
+    let mut number = NonZeroU32::MIN;
+    let aliases = |before, new| {
+        number = new;
+        if takes_over { promoted(before, new) } else { before }
+    };
+    store.add_version(name, &version, aliases).await?;
+    Ok(number)
+}
+
+/// The aliases when a version has become the stable one.
+fn promoted(before: Aliases, number: NonZeroU32) -> Aliases {
+    Aliases {
+        stable: Some(number),
+        previous: before.stable,
+        candidate: before.candidate.filter(|candidate| *candidate != number),
+    }
+}
+
+/// The number of the version that a caller means, whether or not a number that is named exists.
+fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32, Error> {
+    model.version.number_in(record).ok_or_else(|| match record.latest {
+        None => Error::NothingTrained(model.classifier.clone()),
+        Some(_) => Error::UnknownVersion(model.clone()),
+    })
+}
+
+fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Result<(), Error> {
+    if etag.is_none_or(|etag| etag == record.etag.to_string()) { Ok(()) } else { Err(stale(record)) }
+}
+
+fn stale(record: &ClassifierRecord) -> Error {
+    Error::StaleEtag { classifier: record.name.clone(), actual: record.etag.to_string() }
+}

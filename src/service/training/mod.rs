@@ -1,0 +1,391 @@
+//! Training for callers: a job that outlives its caller, runs on threads of its own, and ends in a version that answers,
+//! or in the reason why not.
+//!
+//! Reading order: [`call`] (what is asked), this file (how a job begins, is watched and is stopped), [`job`] (what is known
+//! of it), `run` (what it does).
+
+pub mod call;
+pub mod job;
+mod run;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::error::{Error, FieldViolation};
+use super::model_name::JobName;
+use super::models::Models;
+use super::panic::panicked;
+use crate::dataset::issues::{DataIssue, IssueKind, find_repetitions, find_small_topics, find_unusable};
+use crate::document::{ContentHash, Document, LabeledDocument, Topic};
+use crate::names::ClassifierName;
+use crate::store::{BegunJob, ImportOutcome, JobRecord, Store, StoreError, TopicCount};
+use call::{Scope, TrainCall, Validation};
+use job::{ActiveJob, JobDetails, StopReason, TrainingJob};
+use run::{Documents, Plan};
+
+/// How much less important training is than answering, where the system can tell threads apart (as in `nice`).
+const TRAINING_NICENESS: i32 = 10;
+
+/// Trains classifiers.
+#[derive(Debug)]
+pub struct TrainingService {
+    store: Store,
+    models: Arc<Models>,
+    pool: Arc<rayon::ThreadPool>,
+    /// One job trains at a time, on all threads; the others wait.
+    turn: Arc<Semaphore>,
+    max_jobs: NonZeroU32,
+    active: Arc<Mutex<ActiveJobs>>,
+}
+
+#[derive(Debug, Default)]
+struct ActiveJobs {
+    jobs: HashMap<JobName, Arc<ActiveJob>>,
+    is_stopping: bool,
+}
+
+impl TrainingService {
+    /// Starts the threads that train: one for each processor, or `n_threads`.
+    ///
+    /// # Errors
+    /// The operating system gives no more threads.
+    pub fn start(
+        store: Store,
+        models: Arc<Models>,
+        n_threads: Option<NonZeroU32>,
+        max_jobs: NonZeroU32,
+    ) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("training-{index}"))
+            .num_threads(n_threads.map_or(0, |n| n.get() as usize))
+            .start_handler(|_| yield_to_answering())
+            .build()?;
+        let (pool, turn) = (Arc::new(pool), Arc::new(Semaphore::new(1)));
+        Ok(Self { store, models, pool, turn, max_jobs, active: Arc::default() })
+    }
+
+    /// Says what a training would find, without storing anything or training.
+    ///
+    /// # Errors
+    /// The documents can't be trained on, or the store fails.
+    pub async fn validate(&self, call: &TrainCall) -> Result<Validation, Error> {
+        let stored = self.stored_topics(call).await?;
+        check_usable(call, &stored)?;
+        let earlier = self.stored_copies(call).await?;
+        let mut validation = Validation { n_given: call.examples.len() as u64, ..Validation::default() };
+        let mut counts: HashMap<&str, i64> = HashMap::new();
+        for count in &stored {
+            counts.insert(&count.topic, count.n_documents as i64);
+        }
+        let mut last_of_each: HashMap<ContentHash, &LabeledDocument> = HashMap::new();
+        for example in &call.examples {
+            last_of_each.insert(example.document.content_hash(), example);
+        }
+        for (hash, example) in &last_of_each {
+            match earlier.get(hash) {
+                None => validation.n_added += 1,
+                Some(copy) if copy.topics() == example.topics() => validation.n_unchanged += 1,
+                Some(copy) => {
+                    validation.n_relabelled += 1;
+                    copy.topics().iter().for_each(|topic| *counts.entry(topic.as_str()).or_default() -= 1);
+                }
+            }
+            if earlier.get(hash).is_none_or(|copy| copy.topics() != example.topics()) {
+                example.topics().iter().for_each(|topic| *counts.entry(topic.as_str()).or_default() += 1);
+            }
+        }
+        let mut topics: Vec<TopicCount> = counts
+            .into_iter()
+            .filter_map(|(topic, n)| Some(TopicCount { topic: topic.to_owned(), n_documents: u64::try_from(n).ok()? }))
+            .filter(|count| count.n_documents > 0)
+            .collect();
+        topics.sort_by(|a, b| a.topic.cmp(&b.topic));
+        validation.data_issues = find_repetitions(&call.examples);
+        validation.data_issues.extend(relabelled(&call.examples, &earlier));
+        validation.data_issues.extend(find_unusable(&call.examples));
+        let small = topics.iter().map(|count| (count.topic.as_str(), count.n_documents as usize));
+        validation.data_issues.extend(find_small_topics(small));
+        validation.topics = topics;
+        Ok(validation)
+    }
+
+    /// Begins a job, stores the documents that it brings, and waits for its end as long as the call says.
+    ///
+    /// # Errors
+    /// The documents can't be trained on, the classifier is being trained, too many jobs wait, or the store fails. Then
+    /// nothing is stored.
+    pub async fn train(self: &Arc<Self>, call: TrainCall) -> Result<TrainingJob, Error> {
+        let (wait, this) = (call.wait, Arc::clone(self));
+        // On a task of its own, so that a job that is stored runs also when its caller is gone by then.
+        let begun = tokio::spawn(async move { this.begin(call).await });
+        let job = begun.await.unwrap_or_else(|_| Err(panicked()))?;
+        self.wait_for_end(job, wait).await
+    }
+
+    async fn begin(&self, call: TrainCall) -> Result<TrainingJob, Error> {
+        if let Some(request) = &call.request {
+            match self.store.requested_job(request).await? {
+                Some((job, true)) => return self.known_job(job),
+                Some((_, false)) => return Err(other_request()),
+                None => {}
+            }
+        }
+        self.check_room(&call.classifier)?;
+        check_usable(&call, &self.stored_topics(&call).await?)?;
+        let mut issues = find_repetitions(&call.examples);
+        issues.extend(relabelled(&call.examples, &self.stored_copies(&call).await?));
+        let TrainCall { classifier, scope, examples, config, request, .. } = call;
+        let n_given = examples.len() as u64;
+        let (import, documents) = match scope {
+            Scope::SourceOnly => (None, Some(examples)),
+            Scope::Stored if examples.is_empty() => (None, None),
+            Scope::Stored => {
+                let mut import = self.store.begin_import(&classifier).await?;
+                if let Err(error) = import.stage(&examples).await {
+                    import.discard().await?;
+                    return Err(error.into());
+                }
+                (Some(import), None)
+            }
+        };
+        let mut details = JobDetails::new(scope, config, issues);
+        let mut revision = 0;
+        let with_outcome = |outcome: ImportOutcome| {
+            revision = outcome.revision;
+            details.intake = ImportOutcome { n_given, ..outcome };
+            details.dataset_revision = (scope == Scope::Stored).then_some(outcome.revision);
+            details.to_json()
+        };
+        let begun = self.store.begin_job(&classifier, request.as_ref(), import, with_outcome).await?;
+        let (number, created_at_ms) = match begun {
+            BegunJob::New { number, created_at_ms, .. } => (number, created_at_ms),
+            BegunJob::Repeated(job) => return self.known_job(job),
+            BegunJob::OtherRequest => return Err(other_request()),
+            BegunJob::Busy(number) => return Err(Error::JobRunning(JobName { classifier, number })),
+        };
+        let documents = documents.map_or(Documents::Stored { revision }, Documents::Given);
+        let job = TrainingJob::begun(JobName { classifier, number }, created_at_ms, details);
+        Ok(self.run(job, documents))
+    }
+
+    /// Lets a job that is stored run to its end, whoever waits for it.
+    fn run(&self, job: TrainingJob, documents: Documents) -> TrainingJob {
+        let name = job.name.clone();
+        let active = Arc::new(ActiveJob::new(job.clone()));
+        {
+            let mut jobs = self.active();
+            jobs.jobs.insert(name.clone(), Arc::clone(&active));
+            if jobs.is_stopping {
+                active.stop(StopReason::Interrupted);
+            }
+        }
+        let plan = Plan {
+            store: self.store.clone(),
+            models: Arc::clone(&self.models),
+            pool: Arc::clone(&self.pool),
+            turn: Arc::clone(&self.turn),
+            job: active,
+            documents,
+        };
+        let jobs = Arc::clone(&self.active);
+        tracing::info!(job = %name, "training begins");
+        tokio::spawn(async move {
+            plan.run().await;
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&name);
+        });
+        job
+    }
+
+    /// A job as it is now.
+    ///
+    /// # Errors
+    /// It doesn't exist, or the store fails.
+    pub async fn job(&self, name: &JobName) -> Result<TrainingJob, Error> {
+        if let Some(active) = self.active_job(name) {
+            return Ok(active.snapshot());
+        }
+        let stored = self.store.job(&name.classifier, name.number).await?;
+        TrainingJob::read(stored.ok_or_else(|| Error::UnknownJob(name.clone()))?)
+    }
+
+    /// The newest jobs of a classifier below a number, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The classifier doesn't exist, or the store fails.
+    pub async fn jobs(
+        &self,
+        classifier: &ClassifierName,
+        below: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<TrainingJob>, Error> {
+        self.models.classifier(classifier).await?;
+        let records = self.store.jobs(classifier, below, limit).await?;
+        records.into_iter().map(|record| self.known_job(record)).collect()
+    }
+
+    /// Follows a job: what is known of it changes until it has ended, and not after.
+    ///
+    /// # Errors
+    /// It doesn't exist, or the store fails.
+    pub async fn watch(&self, name: &JobName) -> Result<watch::Receiver<TrainingJob>, Error> {
+        match self.active_job(name) {
+            Some(active) => Ok(active.watch()),
+            None => Ok(watch::channel(self.job(name).await?).1),
+        }
+    }
+
+    /// Stops a job and waits until it has stopped. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// It doesn't exist, or the store fails.
+    pub async fn cancel(&self, name: &JobName) -> Result<TrainingJob, Error> {
+        if let Some(active) = self.active_job(name) {
+            active.stop(StopReason::Cancelled);
+            active.ended().await;
+        }
+        self.job(name).await
+    }
+
+    /// Stops all jobs, which end as interrupted, and waits until they have, or for `patience`. No job begins any more.
+    pub async fn stop(&self, patience: Duration) {
+        let jobs: Vec<Arc<ActiveJob>> = {
+            let mut active = self.active();
+            active.is_stopping = true;
+            active.jobs.values().cloned().collect()
+        };
+        for job in &jobs {
+            job.stop(StopReason::Interrupted);
+        }
+        let all_ended = async {
+            for job in &jobs {
+                job.ended().await;
+            }
+        };
+        if tokio::time::timeout(patience, all_ended).await.is_err() {
+            tracing::warn!("training jobs didn't stop in time; the next start ends them");
+        }
+    }
+
+    async fn wait_for_end(&self, job: TrainingJob, wait: Duration) -> Result<TrainingJob, Error> {
+        match self.active_job(&job.name) {
+            None if job.has_ended() => Ok(job),
+            None => self.job(&job.name).await,
+            Some(active) => {
+                // What is known when the time is over is the answer.
+                let _ = tokio::time::timeout(wait, active.ended()).await;
+                Ok(active.snapshot())
+            }
+        }
+    }
+
+    fn check_room(&self, classifier: &ClassifierName) -> Result<(), Error> {
+        let active = self.active();
+        if active.is_stopping {
+            return Err(Error::Stopping);
+        }
+        if let Some(running) = active.jobs.keys().find(|name| name.classifier == *classifier) {
+            return Err(Error::JobRunning(running.clone()));
+        }
+        let limit = self.max_jobs.get();
+        if active.jobs.len() >= limit as usize { Err(Error::TooManyJobs { limit }) } else { Ok(()) }
+    }
+
+    fn known_job(&self, record: JobRecord) -> Result<TrainingJob, Error> {
+        let name = JobName { classifier: record.classifier.clone(), number: record.number };
+        self.active_job(&name).map_or_else(|| TrainingJob::read(record), |active| Ok(active.snapshot()))
+    }
+
+    fn active_job(&self, name: &JobName) -> Option<Arc<ActiveJob>> {
+        self.active().jobs.get(name).cloned()
+    }
+
+    fn active(&self) -> std::sync::MutexGuard<'_, ActiveJobs> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many documents of each topic are stored, as far as the call uses them.
+    async fn stored_topics(&self, call: &TrainCall) -> Result<Vec<TopicCount>, StoreError> {
+        match call.scope {
+            Scope::SourceOnly => Ok(Vec::new()),
+            Scope::Stored => Ok(self.store.topic_counts(&call.classifier).await?.1),
+        }
+    }
+
+    /// The stored documents that the call gives again.
+    async fn stored_copies(&self, call: &TrainCall) -> Result<HashMap<ContentHash, LabeledDocument>, StoreError> {
+        if call.scope == Scope::SourceOnly {
+            return Ok(HashMap::new());
+        }
+        let hashes: Vec<ContentHash> = call.examples.iter().map(|example| example.document.content_hash()).collect();
+        let copies = self.store.examples_of(&call.classifier, &hashes).await?;
+        Ok(copies.into_iter().map(|copy| (copy.document.content_hash(), copy)).collect())
+    }
+}
+
+/// Whether there is something to learn: two topics, and a word. What only training finds out fails the job.
+fn check_usable(call: &TrainCall, stored: &[TopicCount]) -> Result<(), Error> {
+    let given = call.examples.iter().flat_map(|example| example.topics()).map(Topic::as_str);
+    let mut topics: Vec<&str> = stored.iter().map(|count| count.topic.as_str()).chain(given).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let knows_words =
+        !stored.is_empty() || call.examples.iter().any(|example| crate::text::has_tokens(&example.document));
+    let problem = match topics[..] {
+        [] => "no document has a topic; give labelled documents of at least two topics".to_owned(),
+        [only] => format!("every document has the topic {only:?}; give labelled documents of at least two topics"),
+        _ if !knows_words => {
+            "no document has a word to learn from; check that the texts are what you meant to send".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    if call.examples.is_empty() {
+        return Err(Error::UnusableDataset { classifier: call.classifier.clone(), problem });
+    }
+    let description = format!("can't be trained on: {problem}");
+    let field = "inline_examples.examples".to_owned();
+    Err(Error::InvalidRequest(vec![FieldViolation { field, reason: "UNUSABLE_EXAMPLES", description }]))
+}
+
+/// The documents that are stored with other topics.
+fn relabelled(examples: &[LabeledDocument], earlier: &HashMap<ContentHash, LabeledDocument>) -> Option<DataIssue> {
+    let differs = |example: &&LabeledDocument| {
+        earlier.get(&example.document.content_hash()).is_some_and(|copy| copy.topics() != example.topics())
+    };
+    let documents: Vec<&Document> = examples.iter().filter(differs).map(|example| &example.document).collect();
+    DataIssue::of_documents(IssueKind::Relabelled, &documents)
+}
+
+fn other_request() -> Error {
+    Error::InvalidRequest(vec![FieldViolation {
+        field: "request_id".to_owned(),
+        reason: "REQUEST_ID_USED",
+        description: "was used for another request within the last 24 hours; make a new one for each request"
+            .to_owned(),
+    }])
+}
+
+/// Makes this thread less important than those that answer, on systems where a thread can be.
+fn yield_to_answering() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), TRAINING_NICENESS) {
+        tracing::debug!(%error, "training threads are as important as all others");
+    }
+}
+
+/// Does `work` on the training threads.
+///
+/// # Errors
+/// [`Error::Panicked`].
+async fn on_pool<T: Send + 'static>(
+    pool: &rayon::ThreadPool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    // Rayon ends the process when a spawned closure panics. That nobody waits any more is no failure.
+    pool.spawn(move || drop(reply.send(super::panic::catch(work))));
+    answer.await.unwrap_or_else(|_| Err(panicked()))
+}

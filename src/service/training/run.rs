@@ -1,0 +1,242 @@
+//! What a training job does, top to bottom: wait for its turn, read, train, load, compare, store, answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::super::error::Error;
+use super::super::gate::{self, Check};
+use super::super::live::LiveVersion;
+use super::super::models::{Models, TrainedVersion};
+use super::super::out_of_fold::OutOfFold;
+use super::super::self_test::SelfTest;
+use super::super::version_details::VersionDetails;
+use super::job::{ActiveJob, FailureReason, JobDetails, JobFailure, StopReason};
+use super::on_pool;
+use crate::artifact::{self, Artifact};
+use crate::dataset::Dataset;
+use crate::dataset::issues::{DataIssue, find_small_topics, find_unusable};
+use crate::document::{LabeledDocument, Topic};
+use crate::store::{JobState, NewVersion, Store, VersionOrigin};
+use crate::targets::Targets;
+use crate::training::{TrainError, train};
+use crate::training_config::TrainingConfig;
+
+/// What a job trains on.
+pub(super) enum Documents {
+    /// Documents that are stored nowhere.
+    Given(Vec<LabeledDocument>),
+    /// The stored ones of a revision.
+    Stored { revision: u32 },
+}
+
+/// All that a job needs.
+pub(super) struct Plan {
+    pub(super) store: Store,
+    pub(super) models: Arc<Models>,
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) turn: Arc<Semaphore>,
+    pub(super) job: Arc<ActiveJob>,
+    pub(super) documents: Documents,
+}
+
+/// Why a job ends without a version.
+enum End {
+    Stopped,
+    Failed(JobFailure),
+}
+
+/// What training has made, before it is compared.
+struct Prepared {
+    dataset: Dataset,
+    assigned: Targets,
+    model: Artifact,
+    issues: Vec<DataIssue>,
+    self_test: SelfTest,
+    self_test_check: Check,
+    seconds: f64,
+}
+
+impl Plan {
+    /// Does the job, and stores how it ended.
+    pub(super) async fn run(mut self) {
+        let begun = Instant::now();
+        let end = match self.train(begun).await {
+            Ok(()) => return,
+            Err(end) => end,
+        };
+        let (state, failure) = match (end, self.job.stop_reason()) {
+            (End::Failed(failure), _) => (JobState::Failed, Some(failure)),
+            (End::Stopped, Some(StopReason::Cancelled)) => (JobState::Cancelled, None),
+            (End::Stopped, _) => (JobState::Failed, Some(JobFailure::interrupted())),
+        };
+        let mut job = self.job.snapshot();
+        job.details.failure = failure;
+        (job.details.seconds, job.details.fraction) = (begun.elapsed().as_secs_f64(), job.fraction);
+        let name = &job.name;
+        tracing::info!(job = %name, ?state, failure = ?job.details.failure, "training ended without a version");
+        let details = |_| job.details.to_json();
+        let ended = self.store.end_job(&name.classifier, name.number, state, None, |aliases, _| aliases, details).await;
+        let ended_at_ms = match ended {
+            Ok((_, ended_at_ms)) => ended_at_ms,
+            Err(error) => {
+                // The next start ends it.
+                tracing::error!(%error, job = %name, "how a job ended couldn't be stored");
+                job.created_at_ms
+            }
+        };
+        self.job.update(|current| {
+            (current.details, current.state, current.ended_at_ms) = (job.details, state, Some(ended_at_ms));
+        });
+    }
+
+    async fn train(&mut self, begun: Instant) -> Result<(), End> {
+        let turn = Arc::clone(&self.turn);
+        let _turn = tokio::select! {
+            () = self.job.stopping() => return Err(End::Stopped),
+            turn = turn.acquire_owned() => turn,
+        };
+        self.job.reading();
+        let examples = self.read().await?;
+        self.job.update(|job| job.details.n_documents = examples.len());
+        let (job, config) = (Arc::clone(&self.job), self.job.snapshot().details.config);
+        let prepared = on_pool(&self.pool, move || prepare(examples, &config, &job, begun)).await??;
+        self.job.publishing();
+        self.publish(prepared).await
+    }
+
+    async fn read(&mut self) -> Result<Vec<LabeledDocument>, End> {
+        let revision = match &mut self.documents {
+            Documents::Given(examples) => return Ok(std::mem::take(examples)),
+            Documents::Stored { revision } => *revision,
+        };
+        let classifier = self.job.snapshot().name.classifier;
+        let mut stored = self.store.examples(&classifier, Some(revision)).await.map_err(Error::from)?;
+        let mut examples = Vec::new();
+        loop {
+            let batch = stored.next_batch().await.map_err(Error::from)?;
+            if batch.is_empty() {
+                return Ok(examples);
+            }
+            examples.extend(batch);
+            if self.job.stop_reason().is_some() {
+                return Err(End::Stopped);
+            }
+        }
+    }
+
+    /// Compares the new version with the stable one, and stores it together with the end of the job.
+    async fn publish(&self, prepared: Prepared) -> Result<(), End> {
+        let job = self.job.snapshot();
+        let prepared = Arc::new(prepared);
+        loop {
+            let incumbent = self.models.incumbent(&job.name.classifier).await?;
+            let parent = incumbent.as_ref().map(|(stable, _)| stable.name.number);
+            let checks = self.check(&prepared, incumbent).await?;
+            if self.job.stop_reason().is_some() {
+                return Err(End::Stopped);
+            }
+            let promoted = checks.iter().all(|check| check.passed);
+            let details = version_details(&prepared, &checks);
+            let version = NewVersion {
+                origin: VersionOrigin::Trained,
+                job: Some(job.name.number),
+                dataset_revision: job.details.dataset_revision,
+                parent,
+                artifact: prepared.model.bytes.clone(),
+                details: details.to_json(),
+                out_of_fold: OutOfFold::encode(&prepared.dataset, &prepared.assigned),
+            };
+            let trained = TrainedVersion {
+                classifier: job.name.classifier.clone(),
+                job: job.name.number,
+                version,
+                model: prepared.model.clone(),
+                promoted,
+            };
+            let mut job_details = JobDetails {
+                n_documents: prepared.dataset.targets().n_documents(),
+                promoted,
+                checks,
+                evaluation: Some(prepared.model.classifier.provenance().evaluation.clone()),
+                seconds: prepared.seconds,
+                fraction: 1.0,
+                ..job.details.clone()
+            };
+            job_details.data_issues.extend(prepared.issues.clone());
+            let with_version = |number| {
+                job_details.version = Some(number);
+                job_details.to_json()
+            };
+            // A version that was promoted meanwhile is what the new one has to be compared with.
+            let Some(ended_at_ms) = self.models.add_trained(trained, with_version).await? else { continue };
+            tracing::info!(job = %job.name, version = ?job_details.version, promoted, "training ended");
+            self.job.update(|job| {
+                (job.state, job.fraction, job.ended_at_ms) = (JobState::Succeeded, 1.0, Some(ended_at_ms));
+                job.details = job_details;
+            });
+            return Ok(());
+        }
+    }
+
+    async fn check(
+        &self,
+        prepared: &Arc<Prepared>,
+        incumbent: Option<(Arc<LiveVersion>, OutOfFold)>,
+    ) -> Result<Vec<Check>, End> {
+        let prepared = Arc::clone(prepared);
+        let check = move || {
+            let mut checks = vec![prepared.self_test_check.clone()];
+            if let Some((stable, out_of_fold)) = incumbent {
+                checks.extend(gate::compare(&prepared.dataset, &prepared.assigned, &stable, &out_of_fold));
+            }
+            checks
+        };
+        Ok(on_pool(&self.pool, check).await?)
+    }
+}
+
+/// Trains, writes the model file, and reads it again.
+fn prepare(
+    examples: Vec<LabeledDocument>,
+    config: &TrainingConfig,
+    job: &ActiveJob,
+    begun: Instant,
+) -> Result<Prepared, End> {
+    let mut issues = find_unusable(&examples);
+    let unusable = |message: String| JobFailure { reason: FailureReason::UnusableDocuments, message };
+    let dataset = Dataset::new(examples).map_err(|error| End::Failed(unusable(error.to_string())))?;
+    let names = dataset.topics().iter().map(Topic::as_str);
+    issues.extend(find_small_topics(names.zip(dataset.targets().documents_per_topic())));
+    let trained = train(&dataset, config, job).map_err(|error| match error {
+        TrainError::Cancelled => End::Stopped,
+        error => End::Failed(unusable(error.to_string())),
+    })?;
+    let documents = dataset.documents();
+    let self_test = SelfTest::record(&trained.classifier, &documents);
+    let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::SelfTestFailed, message });
+    let model = artifact::decode(artifact::encode(&trained.classifier).into())
+        .map_err(|error| failed(format!("the trained model can't be loaded: {error}")))?;
+    let self_test_check = gate::check_self_test(self_test.run(&model.classifier, documents.iter().copied()));
+    if !self_test_check.passed {
+        return Err(failed(self_test_check.description));
+    }
+    let (assigned, seconds) = (trained.out_of_fold.assigned, begun.elapsed().as_secs_f64());
+    Ok(Prepared { dataset, assigned, model, issues, self_test, self_test_check, seconds })
+}
+
+fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
+    VersionDetails {
+        training_seconds: Some(prepared.seconds),
+        checks: checks.to_vec(),
+        self_test: prepared.self_test.clone(),
+        ..VersionDetails::of_built_in(&prepared.model)
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Failed(JobFailure { reason: FailureReason::Internal, message: error.to_string() })
+    }
+}

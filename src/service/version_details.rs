@@ -1,0 +1,72 @@
+//! What is known of a version besides its file: stored with it as JSON, told to callers.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::gate::Check;
+use super::panic::incident;
+use super::self_test::SelfTest;
+use crate::artifact::Artifact;
+use crate::classifier::Provenance;
+use crate::dataset::LabelKind;
+use crate::store::VersionRecord;
+
+/// The details of a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionDetails {
+    /// XXH3-64 of the model file, as 16 hexadecimal digits.
+    pub checksum: String,
+    /// The topics, sorted.
+    pub topics: Vec<String>,
+    /// Whether documents have one topic or any number.
+    pub label_kind: LabelKind,
+    /// The number of terms.
+    pub n_terms: usize,
+    /// Documents, settings and evaluation.
+    pub provenance: Provenance,
+    /// How long training took; nothing for a built-in version.
+    pub training_seconds: Option<f64>,
+    /// What the gate found when it was made.
+    pub checks: Vec<Check>,
+    /// Some documents and what it says of them.
+    pub self_test: SelfTest,
+}
+
+impl VersionDetails {
+    /// The details of a model that nobody trained here.
+    pub fn of_built_in(model: &Artifact) -> Self {
+        Self {
+            checksum: format!("{:016x}", model.checksum),
+            topics: model.classifier.topics().iter().map(ToString::to_string).collect(),
+            label_kind: model.classifier.label_kind(),
+            n_terms: model.classifier.n_terms(),
+            provenance: model.classifier.provenance().clone(),
+            training_seconds: None,
+            checks: Vec::new(),
+            self_test: SelfTest::default(),
+        }
+    }
+
+    /// Reads what is stored with a version.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] when it can't be read.
+    pub fn read(record: &VersionRecord) -> Result<Self, Error> {
+        serde_json::from_str(&record.details).map_err(|error| Error::StoreFailed(incident(&error)))
+    }
+
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists of them: there is nothing that JSON can't hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A version, as callers are told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VersionInfo {
+    /// What the store knows.
+    pub record: VersionRecord,
+    /// What else there is.
+    pub details: VersionDetails,
+}

@@ -1,0 +1,220 @@
+//! Which version answers: promoting, rolling back, holding back, damaged files; and imports over the wire.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tonic::Code;
+use topicd::api::pb;
+
+use crate::support::{
+    TestServer, assert_error, document, examples, labeled, request, text_of, train_request, violations,
+};
+
+fn model_of(version: &str) -> String {
+    format!("classifiers/desk/versions/{version}")
+}
+
+async fn classify(server: &TestServer, model: &str) -> Result<pb::ClassifyResponse, tonic::Status> {
+    let request = pb::ClassifyRequest { model: model.to_owned(), ..request(document("", "the striker scored")) };
+    Ok(server.client().await.classify(request).await?.into_inner())
+}
+
+async fn promote(server: &TestServer, version: &str, force: bool) -> Result<pb::Classifier, tonic::Status> {
+    let request = pb::PromoteModelVersionRequest { model_version: model_of(version), force, ..Default::default() };
+    Ok(server.models().await.promote_model_version(request).await?.into_inner().classifier.unwrap())
+}
+
+async fn rollback(server: &TestServer, etag: &str) -> Result<pb::Classifier, tonic::Status> {
+    let request = pb::RollbackClassifierRequest { classifier: "classifiers/desk".to_owned(), etag: etag.to_owned() };
+    Ok(server.models().await.rollback_classifier(request).await?.into_inner().classifier.unwrap())
+}
+
+/// Two versions, of which the second is stable, and a third that was held back because it has other topics.
+async fn server_with_three_versions() -> TestServer {
+    let server = TestServer::start().await;
+    server.train(train_request("desk", examples(0..40))).await;
+    server.train(train_request("desk", examples(40..60))).await;
+    let mut others = examples(0..40);
+    others.iter_mut().for_each(|example| example.topics = vec![format!("other {}", example.topics[0])]);
+    let request = train_request("desk", others);
+    let job = server.train(pb::TrainRequest { scope: pb::Scope::SourceOnly.into(), ..request }).await;
+    assert!(!job.promoted && job.model_version == model_of("3"), "{job:?}");
+    server
+}
+
+#[tokio::test]
+async fn aliases_move_together_and_survive() {
+    let server = server_with_three_versions().await;
+    let names = |classifier: &pb::Classifier| {
+        let version = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        [&classifier.stable_version, &classifier.previous_version, &classifier.candidate_version]
+            .map(|name| version(name))
+    };
+    let get = pb::GetClassifierRequest { classifier: "classifiers/desk".to_owned() };
+    let before = server.models().await.get_classifier(get.clone()).await.unwrap().into_inner().classifier.unwrap();
+    assert_eq!((names(&before), before.dataset_revision), (["2", "1", "3"].map(str::to_owned), 2));
+    assert_eq!(classify(&server, "classifiers/desk").await.unwrap().model_version, model_of("2"));
+    for (alias, number) in [("previous", "1"), ("candidate", "3"), ("latest", "3"), ("1", "1"), ("stable", "2")] {
+        assert_eq!(classify(&server, &model_of(alias)).await.unwrap().model_version, model_of(number));
+    }
+
+    let rolled_back = rollback(&server, &before.etag).await.unwrap();
+    assert_eq!(names(&rolled_back), ["1", "2", "3"]);
+    assert_eq!(classify(&server, "classifiers/desk").await.unwrap().model_version, model_of("1"));
+    assert_error(&rollback(&server, &before.etag).await.unwrap_err(), Code::Aborted, "STALE_ETAG");
+
+    assert_error(&promote(&server, "candidate", false).await.unwrap_err(), Code::FailedPrecondition, "HELD_BACK");
+    assert_eq!(names(&promote(&server, "candidate", true).await.unwrap()), ["3", "1", ""]);
+    let again = promote(&server, "3", false).await.unwrap();
+    let server = server.restart().await;
+    let after = server.models().await.get_classifier(get).await.unwrap().into_inner().classifier.unwrap();
+    assert_eq!(after, again);
+    assert_eq!(classify(&server, "classifiers/desk").await.unwrap().topics[0].topic, "other sport");
+    assert_eq!(names(&promote(&server, "2", false).await.unwrap()), ["2", "3", ""]);
+    assert_error(&promote(&server, "9", false).await.unwrap_err(), Code::NotFound, "UNKNOWN_VERSION");
+    assert_error(&promote(&server, "candidate", false).await.unwrap_err(), Code::NotFound, "UNKNOWN_VERSION");
+
+    let list = pb::ListModelVersionsRequest { classifier: "classifiers/desk".to_owned(), ..Default::default() };
+    let versions = server.models().await.list_model_versions(list).await.unwrap().into_inner().model_versions;
+    assert_eq!(versions.iter().map(|version| version.name.clone()).collect::<Vec<_>>(), ["3", "2", "1"].map(model_of));
+    assert_eq!((versions[0].parent_version.clone(), versions[0].dataset_revision), (model_of("2"), 0));
+    assert_eq!((versions[1].parent_version.clone(), versions[1].dataset_revision), (model_of("1"), 2));
+    assert!(
+        versions[0].checks.iter().any(|check| !check.passed) && versions[1].checks.iter().all(|check| check.passed)
+    );
+}
+
+#[tokio::test]
+async fn the_bundled_model_has_nothing_to_go_back_to() {
+    let server = TestServer::start().await;
+    let request = pb::RollbackClassifierRequest { classifier: "classifiers/default".to_owned(), etag: String::new() };
+    let refusal = server.models().await.rollback_classifier(request).await.unwrap_err();
+    assert_error(&refusal, Code::FailedPrecondition, "NO_PREVIOUS_VERSION");
+    let get = pb::GetModelVersionRequest { model_version: "classifiers/default/versions/stable".to_owned() };
+    let version = server.models().await.get_model_version(get).await.unwrap().into_inner().model_version.unwrap();
+    assert_eq!((version.origin(), version.training_job.as_str()), (pb::model_version::Origin::BuiltIn, ""));
+    // The next start finds the same model, and makes no version of it.
+    let server = server.restart().await;
+    let get = pb::GetClassifierRequest { classifier: "classifiers/default".to_owned() };
+    let classifier = server.models().await.get_classifier(get).await.unwrap().into_inner().classifier.unwrap();
+    assert_eq!(classifier.latest_version, "classifiers/default/versions/1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_see_no_error_no_mixture_and_nothing_old_while_versions_change() {
+    let server = server_with_three_versions().await;
+    let mut expected = Vec::new();
+    for version in ["1", "2"] {
+        expected.push(classify(&server, &model_of(version)).await.unwrap());
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, expected, done) = (server_client(&server), expected.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut client = client.await;
+                let mut n_calls = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let request = pb::ClassifyRequest {
+                        model: "classifiers/desk".to_owned(),
+                        ..request(document("", "the striker scored"))
+                    };
+                    let answer = client.classify(request).await.unwrap().into_inner();
+                    assert!(expected.contains(&answer), "{answer:?}");
+                    n_calls += 1;
+                }
+                n_calls
+            })
+        })
+        .collect();
+    for round in 0..20 {
+        rollback(&server, "").await.unwrap();
+        let now = classify(&server, "classifiers/desk").await.unwrap();
+        assert_eq!(now, expected[round % 2], "an old answer after the rollback was acknowledged");
+    }
+    done.store(true, Ordering::Relaxed);
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+}
+
+fn server_client(
+    server: &TestServer,
+) -> impl Future<Output = pb::classifier_service_client::ClassifierServiceClient<tonic::transport::Channel>> + use<> {
+    let address = server.address;
+    async move {
+        pb::classifier_service_client::ClassifierServiceClient::connect(format!("http://{address}")).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn imports_over_the_wire_are_stored_as_a_whole_or_not_at_all() {
+    let server = TestServer::start().await;
+    let mut datasets = server.datasets().await;
+    let message =
+        |classifier: &str, examples| pb::ImportExamplesRequest { classifier: classifier.to_owned(), examples };
+    let messages =
+        vec![message("classifiers/desk", examples(0..700)), message("", examples(700..1000)), message("", Vec::new())];
+    let answer = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    assert_eq!((answer.dataset_revision, answer.intake.unwrap().added_count), (1, 1000));
+
+    let mut bad = examples(1000..1003);
+    bad[1].document = Some(document("", ""));
+    let messages = vec![message("classifiers/desk", examples(1000..1500)), message("", bad)];
+    let refusal = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap_err();
+    assert_eq!(violations(&refusal), [("examples[501].document".to_owned(), "REQUIRED".to_owned())]);
+    let other = vec![message("classifiers/desk", examples(2000..2001)), message("classifiers/b", examples(0..1))];
+    let refusal = datasets.import_examples(tokio_stream::iter(other)).await.unwrap_err();
+    assert_eq!(violations(&refusal), [("classifier".to_owned(), "CHANGED".to_owned())]);
+    let refusal = datasets.import_examples(tokio_stream::iter(Vec::new())).await.unwrap_err();
+    assert_eq!(violations(&refusal), [("classifier".to_owned(), "REQUIRED".to_owned())]);
+    let huge = labeled(document("", &text_of(17 << 20)), &["x"]);
+    let messages = vec![message("classifiers/desk", examples(3000..3001)), message("", vec![huge])];
+    let refusal = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap_err();
+    assert_error(&refusal, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+
+    let messages = vec![message("classifiers/desk", examples(999..1001))];
+    let answer = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    let intake = answer.intake.unwrap();
+    assert_eq!((answer.dataset_revision, intake.added_count, intake.unchanged_count), (2, 1, 1));
+    let job = server.train(train_request("desk", Vec::new())).await;
+    assert_eq!(job.document_count, 1001);
+}
+
+/// A byte of a stored model file changes on the disk: that version is DATA_LOSS, and the one before it answers where the
+/// stable one is asked for.
+#[tokio::test]
+async fn a_damaged_version_is_told_and_the_previous_one_answers() {
+    let server = server_with_three_versions().await;
+    let expected = classify(&server, &model_of("1")).await.unwrap();
+    let get = pb::GetModelVersionRequest { model_version: model_of("2") };
+    let version = server.models().await.get_model_version(get).await.unwrap().into_inner().model_version.unwrap();
+    let path = server.data_dir().join("topicd.db");
+    let server = server.restart_after(damage(&path, &version)).await;
+    for _ in 0..2 {
+        let answer = classify(&server, "classifiers/desk").await.unwrap();
+        assert_eq!(answer, expected);
+        assert_error(&classify(&server, &model_of("2")).await.unwrap_err(), Code::DataLoss, "DAMAGED_VERSION");
+    }
+    assert_error(
+        &promote(&server, "2", true).await.err().unwrap_or_else(|| panic!("promoted")),
+        Code::DataLoss,
+        "DAMAGED_VERSION",
+    );
+}
+
+/// Flips a bit of a version's stored model file.
+async fn damage(path: &std::path::Path, version: &pb::ModelVersion) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let key = "lower(hex(sha256)) = $1";
+    let select = sqlx::AssertSqlSafe(format!("SELECT content FROM artifacts WHERE {key}"));
+    let mut content: Vec<u8> =
+        sqlx::query_scalar(select).bind(&version.artifact_sha256).fetch_one(&pool).await.unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    let update = sqlx::AssertSqlSafe(format!("UPDATE artifacts SET content = $2 WHERE {key}"));
+    let updated = sqlx::query(update).bind(&version.artifact_sha256).bind(content).execute(&pool).await.unwrap();
+    assert_eq!(updated.rows_affected(), 1);
+    pool.close().await;
+}
