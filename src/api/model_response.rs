@@ -142,7 +142,8 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
     }
 }
 
-fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
+/// What training is told.
+pub fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
     let balance = match config.balance {
         Balance::None => pb::Balance::None,
         Balance::SquareRoot => pb::Balance::SquareRoot,

@@ -7,16 +7,19 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::CommandResult;
+use super::import_target::{ImportTarget, TargetError};
 use super::inputs::{BadRows, ReadingArgs};
 use super::stored::{self, DataDirArgs};
+use super::{CommandResult, remote};
 use crate::document::LabeledDocument;
 use crate::formats::{self, Format, ReadError};
 use crate::names::ClassifierName;
-use crate::store::{DatasetSummary, Import, ImportOutcome, StoreError};
+use crate::store::{DatasetSummary, ImportOutcome};
 
 /// Documents that are read before they are stored together.
 const CHUNK: usize = 500;
+/// Bytes of them from which on they are stored, also if they are fewer.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// What `topicd dataset` is told.
 #[derive(Debug, clap::Args)]
@@ -43,8 +46,13 @@ struct ImportArgs {
     #[arg(long, default_value_t, value_name = "NAME", value_parser = stored::classifier)]
     classifier: ClassifierName,
 
-    #[command(flatten)]
-    data_dir: DataDirArgs,
+    /// The directory that documents are kept in; no server may be using it. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Instead of a directory: the server that keeps them, as http://HOST:PORT.
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    server: Option<String>,
 
     #[command(flatten)]
     reading: ReadingArgs,
@@ -73,13 +81,13 @@ struct ImportReport<'a> {
     n_skipped_rows: usize,
 }
 
-/// Why documents don't get from files into the store.
+/// Why documents don't get from files to where they are kept.
 #[derive(Debug, thiserror::Error)]
 enum ImportError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Target(#[from] TargetError),
 }
 
 /// Imports or lists.
@@ -87,16 +95,20 @@ enum ImportError {
 /// # Errors
 /// A data directory that can't be had, files that can't be read, and with `--strict` bad rows.
 pub fn run(args: &Args) -> CommandResult {
-    let runtime = stored::runtime()?;
     match &args.command {
-        DatasetCommand::Import(args) => runtime.block_on(import(args)),
-        DatasetCommand::List(args) => runtime.block_on(list(args)),
+        DatasetCommand::Import(args) => remote::runtime()?.block_on(import(args)),
+        DatasetCommand::List(args) => stored::runtime()?.block_on(list(args)),
     }
 }
 
 async fn import(args: &ImportArgs) -> CommandResult {
-    let store = args.data_dir.open_or_create().await?;
-    let mut import = store.begin_import(&args.classifier).await?;
+    let mut import = match &args.server {
+        Some(server) => ImportTarget::on_server(remote::connect(server).await?, &args.classifier).await?,
+        None => {
+            let store = DataDirArgs::or_default(args.data_dir.clone()).open_or_create().await?;
+            ImportTarget::Store(store.begin_import(&args.classifier).await?)
+        }
+    };
     let mut bad_rows = BadRows::default();
     let bar = document_bar();
     let staged = stage_files(args, &mut import, &mut bad_rows, &bar).await;
@@ -122,11 +134,11 @@ async fn import(args: &ImportArgs) -> CommandResult {
 /// Stages the documents of all files, in the order of the files and of the rows in each.
 async fn stage_files(
     args: &ImportArgs,
-    import: &mut Import,
+    import: &mut ImportTarget,
     bad_rows: &mut BadRows,
     bar: &ProgressBar,
 ) -> Result<(), ImportError> {
-    let mut chunk: Vec<LabeledDocument> = Vec::with_capacity(CHUNK);
+    let (mut chunk, mut n_bytes): (Vec<LabeledDocument>, usize) = (Vec::with_capacity(CHUNK), 0);
     for path in &args.files {
         let rows = formats::open(path, args.reading.format)?;
         let is_article = rows.format() == Format::Article;
@@ -136,15 +148,17 @@ async fn stage_files(
                     if is_article {
                         example.document.id = path.display().to_string();
                     }
+                    n_bytes += example.document.n_bytes();
                     chunk.push(example);
                 }
                 Err(error) if args.reading.strict || error.is_fatal() => return Err(ReadError::from(error).into()),
                 Err(error) => bar.suspend(|| bad_rows.report(&error)),
             }
-            if chunk.len() == CHUNK {
+            if chunk.len() == CHUNK || n_bytes > CHUNK_BYTES {
                 import.stage(&chunk).await?;
-                bar.inc(CHUNK as u64);
+                bar.inc(chunk.len() as u64);
                 chunk.clear();
+                n_bytes = 0;
             }
         }
     }

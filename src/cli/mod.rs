@@ -7,10 +7,13 @@ pub mod classify;
 pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
+mod import_target;
 mod inputs;
+mod remote;
 pub mod serve;
 mod stored;
 pub mod train;
+mod train_remote;
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::inputs::ReadingArgs;
 use super::stored::{self, DataDirArgs};
-use super::{CommandResult, evaluation_table};
+use super::{CommandResult, evaluation_table, train_remote};
+use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
 use crate::classifier::Classifier;
 use crate::dataset::{Dataset, Intake};
@@ -26,12 +27,13 @@ use crate::training_config::TrainingConfig;
 /// What `topicd train` is told.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("documents").required(true).args(["data", "classifier"]))]
+#[command(group = ArgGroup::new("place").required(true).args(["out", "server"]))]
 pub struct Args {
     /// Files of labelled documents.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
 
-    /// Instead of files: the classifier whose stored documents are trained on (`topicd dataset import`).
+    /// Instead of files: the name of the classifier whose stored documents are trained on (`topicd dataset import`).
     #[arg(long, value_name = "NAME", value_parser = stored::classifier, conflicts_with_all = ["format", "strict"])]
     classifier: Option<ClassifierName>,
 
@@ -45,11 +47,27 @@ pub struct Args {
 
     /// Where the model goes; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
+
+    /// Instead of writing a file: the server that trains on its stored documents of --classifier, as http://HOST:PORT.
+    /// The new version answers there if it is good enough.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "revision", "data_dir"])]
+    server: Option<String>,
 
     #[command(flatten)]
     reading: ReadingArgs,
 
+    #[command(flatten)]
+    training: TrainingArgs,
+
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to train.
+#[derive(Debug, clap::Args)]
+pub(super) struct TrainingArgs {
     /// The learner's C, from 0.0001 to 10000: small is smooth, large follows each document. Left out: chosen by
     /// cross-validation.
     #[arg(long, value_name = "NUMBER", value_parser = c)]
@@ -66,10 +84,17 @@ pub struct Args {
     /// Shuffles folds and documents; the same seed and documents give the same bytes.
     #[arg(long, default_value_t)]
     seed: u64,
+}
 
-    /// Print one JSON object instead of tables.
-    #[arg(long)]
-    json: bool,
+impl TrainingArgs {
+    fn to_config(&self) -> TrainingConfig {
+        TrainingConfig { c: self.c, balance: self.balance.into(), max_features: self.max_features, seed: self.seed }
+    }
+
+    /// The same for a server.
+    pub(super) fn to_message(&self) -> pb::TrainingConfig {
+        model_response::training_config(&self.to_config())
+    }
 }
 
 /// [`Balance`], as the command line spells it.
@@ -119,20 +144,28 @@ struct Report<'a> {
 /// # Errors
 /// Files that can't be read or written, and documents that can't be trained on.
 pub fn run(args: &Args) -> CommandResult {
+    match (&args.server, &args.classifier, &args.out) {
+        (Some(server), Some(classifier), _) => train_remote::run(server, classifier, &args.training, args.json),
+        (None, _, Some(out)) => run_here(args, out),
+        // Not reached: clap sees to it that one of the two is given whole.
+        _ => Err("give --out FILE, or --server URL with --classifier NAME".into()),
+    }
+}
+
+fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let start = Instant::now();
-    let config =
-        TrainingConfig { c: args.c, balance: args.balance.into(), max_features: args.max_features, seed: args.seed };
+    let config = args.training.to_config();
     config.check()?;
-    let file = NewModelFile::create(&args.out)?;
+    let file = NewModelFile::create(out)?;
     let outcome = read(args)?;
     let dataset = Dataset::new(outcome.examples)?;
     let bar = StageBar::new();
     let classifier = train(&dataset, &config, &bar)?.classifier;
-    bar.0.finish_and_clear();
+    bar.finish();
     let model_bytes = file.write(&classifier)?;
     let provenance = classifier.provenance();
     let report = Report {
-        model: &args.out,
+        model: out,
         model_bytes,
         n_terms: classifier.n_terms(),
         c: provenance.c,
@@ -180,20 +213,29 @@ fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> 
 }
 
 /// A progress bar on a terminal; nothing elsewhere.
-struct StageBar(ProgressBar);
+pub(super) struct StageBar(ProgressBar);
 
 impl StageBar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let style = ProgressStyle::with_template("{bar:30} {msg} ({elapsed})");
         let bar = ProgressBar::new(100).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
+
+    /// Shows the share that is done, from 0 to 1.
+    pub(super) fn show(&self, fraction: f64, what: &'static str) {
+        self.0.set_position((100.0 * fraction) as u64);
+        self.0.set_message(what);
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 impl Progress for StageBar {
     fn report(&self, stage: Stage, fraction: f64) {
-        self.0.set_position((100.0 * fraction_of_training(stage, fraction)) as u64);
-        self.0.set_message(stage.name());
+        self.show(fraction_of_training(stage, fraction), stage.name());
     }
 }

@@ -1,0 +1,116 @@
+//! Where `topicd dataset import` brings documents: into a data directory, or to a server.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::remote;
+use crate::api::pb;
+use crate::api::pb::dataset_service_client::DatasetServiceClient;
+use crate::document::LabeledDocument;
+use crate::names::ClassifierName;
+use crate::store::{Import, ImportOutcome, StoreError};
+
+/// Messages that wait to be sent.
+const MESSAGES_AHEAD: usize = 4;
+
+/// Why documents don't arrive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Server(String),
+}
+
+/// An import that goes on.
+pub(super) enum ImportTarget {
+    Store(Import),
+    Server(ServerImport),
+}
+
+/// A call of `ImportExamples`. Its end makes what was sent a revision, so it must not end by itself when reading fails.
+pub(super) struct ServerImport {
+    messages: mpsc::Sender<pb::ImportExamplesRequest>,
+    call: JoinHandle<Result<Response<pb::ImportExamplesResponse>, Status>>,
+}
+
+impl ImportTarget {
+    /// Begins an import on a server.
+    pub(super) async fn on_server(channel: Channel, classifier: &ClassifierName) -> Result<Self, TargetError> {
+        let (messages, waiting) = mpsc::channel(MESSAGES_AHEAD);
+        let mut client = DatasetServiceClient::new(channel);
+        let call = tokio::spawn(async move { client.import_examples(ReceiverStream::new(waiting)).await });
+        let first = pb::ImportExamplesRequest { classifier: classifier.to_string(), examples: Vec::new() };
+        let mut import = ServerImport { messages, call };
+        import.send(first).await?;
+        Ok(Self::Server(import))
+    }
+
+    /// Brings some documents, of at most some MiB together unless it is one.
+    pub(super) async fn stage(&mut self, examples: &[LabeledDocument]) -> Result<(), TargetError> {
+        match self {
+            Self::Store(import) => Ok(import.stage(examples).await?),
+            Self::Server(import) => {
+                let examples = examples.iter().map(remote::example).collect();
+                import.send(pb::ImportExamplesRequest { classifier: String::new(), examples }).await
+            }
+        }
+    }
+
+    /// Makes them a revision.
+    pub(super) async fn publish(self) -> Result<ImportOutcome, TargetError> {
+        match self {
+            Self::Store(import) => Ok(import.publish().await?),
+            Self::Server(ServerImport { messages, call }) => {
+                drop(messages);
+                let response = answer(call).await?;
+                let intake = response.intake.unwrap_or_default();
+                Ok(ImportOutcome {
+                    revision: response.dataset_revision,
+                    n_given: intake.given_count,
+                    n_added: intake.added_count,
+                    n_relabelled: intake.relabeled_count,
+                    n_unchanged: intake.unchanged_count,
+                })
+            }
+        }
+    }
+
+    /// Forgets them.
+    pub(super) async fn discard(self) -> Result<(), TargetError> {
+        match self {
+            Self::Store(import) => Ok(import.discard().await?),
+            Self::Server(ServerImport { messages, call }) => {
+                // Breaks the call off. Only then may the stream of messages end.
+                call.abort();
+                let _ = call.await;
+                drop(messages);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ServerImport {
+    async fn send(&mut self, message: pb::ImportExamplesRequest) -> Result<(), TargetError> {
+        if self.messages.send(message).await.is_ok() {
+            return Ok(());
+        }
+        // The call has ended before its messages have.
+        let answered = answer(std::mem::replace(&mut self.call, tokio::spawn(std::future::pending()))).await;
+        Err(answered.err().unwrap_or_else(|| TargetError::Server("the server ended the import early".to_owned())))
+    }
+}
+
+async fn answer(
+    call: JoinHandle<Result<Response<pb::ImportExamplesResponse>, Status>>,
+) -> Result<pb::ImportExamplesResponse, TargetError> {
+    match call.await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(TargetError::Server(remote::refusal(&status))),
+        Err(_) => Err(TargetError::Server("the call was broken off".to_owned())),
+    }
+}
