@@ -6,8 +6,8 @@
 //!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
 //!   [`calibration`] probabilities, [`decision`] an answer; [`evaluation`] measures answers. A [`classifier`] is all of
 //!   these, fitted; [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
-//! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps labelled documents for good,
-//!   [`service`] answers calls with live classifiers, [`api`] converts protobuf, [`server`]
+//! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps documents, versions and jobs for good,
+//!   [`service`] answers calls and trains, [`api`] converts protobuf, [`server`]
 //!   speaks gRPC, [`cli`] is the command line; [`config`] and [`telemetry`] are theirs.
 
 pub mod cancellation;

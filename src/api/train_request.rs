@@ -42,6 +42,25 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
     }
 }
 
+/// A checked message of an import.
+#[derive(Debug, Clone)]
+pub struct ImportMessage {
+    /// Whose dataset it is for.
+    pub classifier: ClassifierName,
+    /// Its documents.
+    pub examples: Vec<LabeledDocument>,
+    /// Whether the stream must not end after it.
+    pub more_follows: bool,
+}
+
+/// What an import is told whose stream has ended too early.
+pub fn ended_early() -> Error {
+    let mut violations = Violations::default();
+    let description = "was set in the last message: the stream ended too early, and nothing was imported".to_owned();
+    violations.add("more_follows", "ENDED_EARLY", description);
+    violations.into_error()
+}
+
 /// Checks a message of an import. `classifier` is the one that an earlier message named; documents are counted from
 /// `n_before`, over all messages.
 ///
@@ -52,7 +71,7 @@ pub fn import_message(
     classifier: Option<&ClassifierName>,
     n_before: u64,
     limits: &Limits,
-) -> Result<(ClassifierName, Vec<LabeledDocument>), Error> {
+) -> Result<ImportMessage, Error> {
     let mut violations = Violations::default();
     let classifier = match classifier {
         Some(named) if message.classifier.is_empty() => Some(named.clone()),
@@ -70,7 +89,9 @@ pub fn import_message(
     };
     let examples = violations.check_examples("examples", n_before, message.examples, limits);
     match classifier {
-        Some(classifier) if violations.is_empty() => Ok((classifier, examples)),
+        Some(classifier) if violations.is_empty() => {
+            Ok(ImportMessage { classifier, examples, more_follows: message.more_follows })
+        }
         _ => Err(violations.into_error()),
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum ImportTarget {
     Server(ServerImport),
 }
 
-/// A call of `ImportExamples`. Its end makes what was sent a revision, so it must not end by itself when reading fails.
+/// A call of `ImportExamples`. All messages but the last say that another follows: without it, nothing is imported.
 pub(super) struct ServerImport {
     messages: mpsc::Sender<pb::ImportExamplesRequest>,
     call: JoinHandle<Result<Response<pb::ImportExamplesResponse>, Status>>,
@@ -43,9 +43,9 @@ impl ImportTarget {
         let (messages, waiting) = mpsc::channel(MESSAGES_AHEAD);
         let mut client = DatasetServiceClient::new(channel);
         let call = tokio::spawn(async move { client.import_examples(ReceiverStream::new(waiting)).await });
-        let first = pb::ImportExamplesRequest { classifier: classifier.to_string(), examples: Vec::new() };
         let mut import = ServerImport { messages, call };
-        import.send(first).await?;
+        let first = pb::ImportExamplesRequest { classifier: classifier.to_string(), ..Default::default() };
+        import.send(pb::ImportExamplesRequest { more_follows: true, ..first }).await?;
         Ok(Self::Server(import))
     }
 
@@ -55,7 +55,8 @@ impl ImportTarget {
             Self::Store(import) => Ok(import.stage(examples).await?),
             Self::Server(import) => {
                 let examples = examples.iter().map(remote::example).collect();
-                import.send(pb::ImportExamplesRequest { classifier: String::new(), examples }).await
+                let message = pb::ImportExamplesRequest { examples, more_follows: true, ..Default::default() };
+                import.send(message).await
             }
         }
     }
@@ -64,7 +65,9 @@ impl ImportTarget {
     pub(super) async fn publish(self) -> Result<ImportOutcome, TargetError> {
         match self {
             Self::Store(import) => Ok(import.publish().await?),
-            Self::Server(ServerImport { messages, call }) => {
+            Self::Server(mut import) => {
+                import.send(pb::ImportExamplesRequest::default()).await?;
+                let ServerImport { messages, call } = import;
                 drop(messages);
                 let response = answer(call).await?;
                 let intake = response.intake.unwrap_or_default();
@@ -83,13 +86,8 @@ impl ImportTarget {
     pub(super) async fn discard(self) -> Result<(), TargetError> {
         match self {
             Self::Store(import) => Ok(import.discard().await?),
-            Self::Server(ServerImport { messages, call }) => {
-                // Breaks the call off. Only then may the stream of messages end.
-                call.abort();
-                let _ = call.await;
-                drop(messages);
-                Ok(())
-            }
+            // What was sent last says that more follows.
+            Self::Server(_) => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::status::Refusal;
 use crate::api::pb::{self, dataset_service_server};
+use crate::api::train_request::ImportMessage;
 use crate::api::{model_response, train_request};
 use crate::config::Limits;
 use crate::service::DatasetService as Datasets;
@@ -41,17 +42,19 @@ async fn import(
 ) -> Result<ImportOutcome, Refusal> {
     // A stream without a message is told what the first one lacks.
     let first = next(&mut messages).await?.unwrap_or_default();
-    let (classifier, examples) = train_request::import_message(first, None, 0, limits)?;
+    let ImportMessage { classifier, examples, mut more_follows } =
+        train_request::import_message(first, None, 0, limits)?;
     let mut import = datasets.begin(&classifier).await?;
     let staged = async {
         let mut n_before = examples.len() as u64;
         datasets.stage(&mut import, &examples).await?;
         while let Some(message) = next(&mut messages).await? {
-            let (_, examples) = train_request::import_message(message, Some(&classifier), n_before, limits)?;
-            n_before += examples.len() as u64;
-            datasets.stage(&mut import, &examples).await?;
+            let message = train_request::import_message(message, Some(&classifier), n_before, limits)?;
+            more_follows = message.more_follows;
+            n_before += message.examples.len() as u64;
+            datasets.stage(&mut import, &message.examples).await?;
         }
-        Ok(())
+        if more_follows { Err(train_request::ended_early().into()) } else { Ok(()) }
     };
     finish(datasets, staged.await, import).await
 }

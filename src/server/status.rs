@@ -1,4 +1,4 @@
-//! Every way in which a call fails, and the status that it fails with: one table, [`Refusal::row`].
+//! Every way in which a call fails, and the status that it fails with: one table, [`Refusal::row`] and `service_row`.
 //!
 //! Each status says in words what was seen, what is allowed and what to try, and for programs carries google.rpc
 //! details: always an `ErrorInfo` with a reason and the domain `topicd`.
@@ -10,7 +10,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
-use crate::service;
+use crate::service::{self, Error};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "topicd";
@@ -48,75 +48,11 @@ type Row = (Code, &'static str, HashMap<String, String>, ErrorDetails);
 
 impl Refusal {
     fn row(&self) -> Row {
-        use service::Error;
         let mut details = ErrorDetails::new();
         let mut metadata = HashMap::new();
         let (code, reason) = match self {
-            Self::Service(Error::InvalidRequest(violations)) => {
-                details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
-                (Code::InvalidArgument, "INVALID_REQUEST")
-            }
-            Self::Service(Error::UnknownClassifier(name)) => {
-                details.set_resource_info("Classifier", name.to_string(), "", self.to_string());
-                (Code::NotFound, "UNKNOWN_CLASSIFIER")
-            }
-            Self::Service(Error::UnknownVersion(name)) => {
-                details.set_resource_info("ModelVersion", name.to_string(), "", self.to_string());
-                (Code::NotFound, "UNKNOWN_VERSION")
-            }
-            Self::Service(Error::UnknownJob(name)) => {
-                details.set_resource_info("TrainingJob", name.to_string(), "", self.to_string());
-                (Code::NotFound, "UNKNOWN_JOB")
-            }
-            Self::Service(Error::NothingTrained(name)) => {
-                details.add_precondition_failure_violation("VERSION", name.to_string(), self.to_string());
-                (Code::FailedPrecondition, "NOTHING_TRAINED")
-            }
-            Self::Service(Error::UnusableDataset { classifier, problem }) => {
-                details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
-                (Code::FailedPrecondition, "UNUSABLE_DATASET")
-            }
-            Self::Service(Error::JobRunning(name)) => {
-                metadata.insert("training_job".to_owned(), name.to_string());
-                (Code::Aborted, "JOB_RUNNING")
-            }
-            Self::Service(Error::TooManyJobs { limit }) => {
-                details.set_retry_info(Some(RETRY_AFTER));
-                metadata.insert("max_training_jobs".to_owned(), limit.to_string());
-                (Code::ResourceExhausted, "TOO_MANY_JOBS")
-            }
-            Self::Service(Error::HeldBack { version, failed }) => {
-                for check in failed {
-                    details.add_precondition_failure_violation("PROMOTION_CHECK", version.to_string(), check);
-                }
-                (Code::FailedPrecondition, "HELD_BACK")
-            }
-            Self::Service(Error::NoPreviousVersion(name)) => {
-                details.add_precondition_failure_violation("PREVIOUS_VERSION", name.to_string(), self.to_string());
-                (Code::FailedPrecondition, "NO_PREVIOUS_VERSION")
-            }
-            Self::Service(Error::StaleEtag { actual, .. }) => {
-                metadata.insert("etag".to_owned(), actual.clone());
-                (Code::Aborted, "STALE_ETAG")
-            }
-            Self::Service(Error::DamagedVersion { version, problem }) => {
-                details.set_resource_info("ModelVersion", version.to_string(), "", problem);
-                (Code::DataLoss, "DAMAGED_VERSION")
-            }
-            Self::Service(Error::StoreFailed(id)) => {
-                metadata.insert("id".to_owned(), id.to_string());
-                (Code::Internal, "STORE_FAILED")
-            }
-            Self::Service(Error::Overloaded { limit, .. }) => {
-                details.set_retry_info(Some(RETRY_AFTER));
-                metadata.insert("max_documents_in_flight".to_owned(), limit.to_string());
-                (Code::ResourceExhausted, "OVERLOADED")
-            }
-            Self::Service(Error::Panicked(id)) => {
-                metadata.insert("id".to_owned(), id.to_string());
-                (Code::Internal, "PANIC")
-            }
-            Self::Service(Error::Stopping) | Self::Draining => {
+            Self::Service(error) => return service_row(error),
+            Self::Draining => {
                 details.set_retry_info(Some(RETRY_AFTER));
                 (Code::Unavailable, "DRAINING")
             }
@@ -150,6 +86,83 @@ impl Refusal {
             code => Self::Transport { code, message },
         }
     }
+}
+
+/// The rows of the service's own reasons.
+fn service_row(error: &Error) -> Row {
+    let mut details = ErrorDetails::new();
+    let mut metadata = HashMap::new();
+    let (code, reason) = match error {
+        Error::InvalidRequest(violations) => {
+            details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
+            (Code::InvalidArgument, "INVALID_REQUEST")
+        }
+        Error::UnknownClassifier(name) => {
+            details.set_resource_info("Classifier", name.to_string(), "", error.to_string());
+            (Code::NotFound, "UNKNOWN_CLASSIFIER")
+        }
+        Error::UnknownVersion(name) => {
+            details.set_resource_info("ModelVersion", name.to_string(), "", error.to_string());
+            (Code::NotFound, "UNKNOWN_VERSION")
+        }
+        Error::UnknownJob(name) => {
+            details.set_resource_info("TrainingJob", name.to_string(), "", error.to_string());
+            (Code::NotFound, "UNKNOWN_JOB")
+        }
+        Error::NothingTrained(name) => {
+            details.add_precondition_failure_violation("VERSION", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_TRAINED")
+        }
+        Error::UnusableDataset { classifier, problem } => {
+            details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
+            (Code::FailedPrecondition, "UNUSABLE_DATASET")
+        }
+        Error::JobRunning(name) => {
+            metadata.insert("training_job".to_owned(), name.to_string());
+            (Code::Aborted, "JOB_RUNNING")
+        }
+        Error::TooManyJobs { limit } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_training_jobs".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TOO_MANY_JOBS")
+        }
+        Error::HeldBack { version, failed } => {
+            for check in failed {
+                details.add_precondition_failure_violation("PROMOTION_CHECK", version.to_string(), check);
+            }
+            (Code::FailedPrecondition, "HELD_BACK")
+        }
+        Error::NoPreviousVersion(name) => {
+            details.add_precondition_failure_violation("PREVIOUS_VERSION", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NO_PREVIOUS_VERSION")
+        }
+        Error::StaleEtag { actual, .. } => {
+            metadata.insert("etag".to_owned(), actual.clone());
+            (Code::Aborted, "STALE_ETAG")
+        }
+        Error::DamagedVersion { version, problem } => {
+            details.set_resource_info("ModelVersion", version.to_string(), "", problem);
+            (Code::DataLoss, "DAMAGED_VERSION")
+        }
+        Error::StoreFailed(id) => {
+            metadata.insert("id".to_owned(), id.to_string());
+            (Code::Internal, "STORE_FAILED")
+        }
+        Error::Overloaded { limit, .. } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_documents_in_flight".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "OVERLOADED")
+        }
+        Error::Panicked(id) => {
+            metadata.insert("id".to_owned(), id.to_string());
+            (Code::Internal, "PANIC")
+        }
+        Error::Stopping => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            (Code::Unavailable, "DRAINING")
+        }
+    };
+    (code, reason, metadata, details)
 }
 
 fn field_violation(violation: &service::FieldViolation) -> FieldViolation {

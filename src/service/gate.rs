@@ -115,7 +115,7 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
         name: "macro_f1".to_owned(),
         passed: observed >= of_stable - margin,
         observed,
-        required: of_stable - margin,
+        required: (of_stable - margin).max(0.0),
         description: format!(
             "macro-F1 on {n_documents} documents, each as predicted by models that never saw it, is {observed:.4}; the \
              stable version's is {of_stable:.4} ({n_unseen} of the documents are new to it), and {margin:.4} less is \

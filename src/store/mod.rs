@@ -186,6 +186,35 @@ mod tests {
         open(parent.path()).await.unwrap();
     }
 
+    /// A directory of the first release, with a document in it.
+    #[tokio::test]
+    async fn an_older_schema_is_migrated_with_what_is_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(parent.path().join(FILE_NAME))
+            .create_if_missing(true)
+            .foreign_keys(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let first = MIGRATIONS.iter().filter(|migration| migration.version == 1).cloned().collect();
+        Migrator::with_migrations(first).run(&pool).await.unwrap();
+        let hash = crate::document::Document::new("a", "b").unwrap().content_hash();
+        for sql in [
+            "INSERT INTO classifiers VALUES ('desk', 1)",
+            "INSERT INTO imports VALUES (1, 'desk', 1, 0, 1, 0, 0)",
+            "INSERT INTO examples VALUES ('desk', $1, 1, NULL, '[\"x\"]', 'id', NULL, '', 'a', 'b')",
+        ] {
+            sqlx::query(sql).bind(&hash.0[..]).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+
+        let store = open(parent.path()).await.unwrap();
+        let name: ClassifierName = "desk".parse().unwrap();
+        let examples = store.examples(&name, None).await.unwrap().next_batch().await.unwrap();
+        assert_eq!((examples.len(), examples[0].document.id.as_str()), (1, "id"));
+        let classifier = store.classifier(&name).await.unwrap().unwrap();
+        assert_eq!((classifier.dataset_revision, classifier.aliases), (1, Aliases::default()));
+    }
+
     #[tokio::test]
     async fn a_newer_schema_is_refused_with_both_versions() {
         let parent = tempfile::tempdir().unwrap();

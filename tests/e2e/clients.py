@@ -1,4 +1,4 @@
-"""Starts topicd and asks it for topics as three kinds of users would: grpcurl, Python, the command line.
+"""Starts topicd and asks it for topics, and teaches it, as three kinds of users would: grpcurl, Python, the command line.
 
 What only real clients can show: that reflection describes enough for a client without a .proto file, that protobuf's
 JSON is the same from grpcurl and from `topicd classify --json`, and that the process obeys SIGTERM. clients.sh installs
@@ -26,6 +26,7 @@ from classify import classify, read_article  # noqa: E402  (the example itself i
 ARTICLE = ROOT / "examples" / "articles" / "peace-talks.txt"
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 SERVICE = "topicd.v1.ClassifierService"
+DESK = "classifiers/desk"
 START_SECONDS = 60
 STOP_SECONDS = 10
 Probabilities = dict[str, float]
@@ -135,6 +136,33 @@ def check_answer(client: str, answer: Probabilities) -> None:
     check(f"{client}: diplomacy and conflict are the most probable topics", top == {"diplomacy", "conflict"}, answer)
 
 
+def check_training(address: str) -> None:
+    """80 articles by grpcurl, 20 more by the Python example, then back to the first version."""
+    train = f"{SERVICE}/Train"
+    first = json.loads((ROOT / "examples" / "training" / "first-80.json").read_text())
+    job = message(grpcurl(address, train, request=first)).get("trainingJob", {})
+    check("grpcurl: 80 labelled articles make a version", job.get("modelVersion") == f"{DESK}/versions/1", job)
+    request = {"model": DESK, "document": {"title": "Late header wins the cup", "text": "The final went to extra time."}}
+    before = message(grpcurl(address, f"{SERVICE}/Classify", request=request))
+    check("grpcurl: that version answers", before.get("modelVersion") == f"{DESK}/versions/1", before)
+    check("grpcurl: and says sports", list(probabilities(before))[0] == "sports", before)
+
+    example = ROOT / "examples" / "python" / "train.py"
+    printed = output(run(sys.executable, example, address, ROOT / "examples" / "training" / "next-20.json"))
+    check("Python: 20 more make the next one", f"{DESK}/versions/2: out-of-fold accuracy" in printed, printed)
+    check("Python: which says sports", f"{DESK}/versions/2 says: sports" in printed, printed)
+
+    models = "topicd.v1.ModelService"
+    listed = message(grpcurl(address, f"{models}/ListModelVersions", request={"classifier": DESK}))
+    names = [version["name"] for version in listed.get("modelVersions", [])]
+    check("grpcurl: both are listed", names == [f"{DESK}/versions/2", f"{DESK}/versions/1"], listed)
+    rolled_back = message(grpcurl(address, f"{models}/RollbackClassifier", request={"classifier": DESK}))
+    stable = rolled_back.get("classifier", {}).get("stableVersion")
+    check("grpcurl: rolling back", stable == f"{DESK}/versions/1", rolled_back)
+    after = message(grpcurl(address, f"{SERVICE}/Classify", request=request))
+    check("grpcurl: the first version answers as before", after == before, after)
+
+
 def main(topicd: str) -> None:
     title, text = read_article(ARTICLE)
     request = {"document": {"title": title, "text": text}}
@@ -176,6 +204,8 @@ def main(topicd: str) -> None:
         check("an empty document is refused with InvalidArgument", "Code: InvalidArgument" in refusal.stderr, refusal)
         again = probabilities(message(grpcurl(address, f"{SERVICE}/Classify", request=request)))
         check("the request after the refused one gets the same answer as before", again == reference, again)
+
+        check_training(address)
 
         code = server.stop()
         seen = f"still running\n{server.tail()}" if code is None else f"exit code {code}\n{server.tail()}"

@@ -103,6 +103,7 @@ async fn run(operation: Operation, channel: Channel, n_before: usize, promote: S
                 .map(|chunk| pb::ImportExamplesRequest {
                     classifier: "classifiers/archive".to_owned(),
                     examples: chunk.to_vec(),
+                    ..Default::default()
                 })
                 .collect();
             let messages = tokio_stream::iter(messages);

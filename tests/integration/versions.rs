@@ -151,8 +151,11 @@ fn server_client(
 async fn imports_over_the_wire_are_stored_as_a_whole_or_not_at_all() {
     let server = TestServer::start().await;
     let mut datasets = server.datasets().await;
-    let message =
-        |classifier: &str, examples| pb::ImportExamplesRequest { classifier: classifier.to_owned(), examples };
+    let message = |classifier: &str, examples| pb::ImportExamplesRequest {
+        classifier: classifier.to_owned(),
+        examples,
+        ..Default::default()
+    };
     let messages =
         vec![message("classifiers/desk", examples(0..700)), message("", examples(700..1000)), message("", Vec::new())];
     let answer = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap().into_inner();
@@ -179,6 +182,82 @@ async fn imports_over_the_wire_are_stored_as_a_whole_or_not_at_all() {
     assert_eq!((answer.dataset_revision, intake.added_count, intake.unchanged_count), (2, 1, 1));
     let job = server.train(train_request("desk", Vec::new())).await;
     assert_eq!(job.document_count, 1001);
+}
+
+#[tokio::test]
+async fn an_import_that_ends_early_leaves_nothing() {
+    let server = TestServer::start().await;
+    let mut datasets = server.datasets().await;
+    let (send, messages) = tokio::sync::mpsc::channel(1);
+    let mut abandoned = server.datasets().await;
+    let call =
+        tokio::spawn(
+            async move { abandoned.import_examples(tokio_stream::wrappers::ReceiverStream::new(messages)).await },
+        );
+    let message = |examples| pb::ImportExamplesRequest {
+        classifier: "classifiers/desk".to_owned(),
+        examples,
+        more_follows: true,
+    };
+    for batch in 0..3 {
+        send.send(message(examples(batch * 100..(batch + 1) * 100))).await.unwrap();
+    }
+    // A client's library may end the stream as if it were complete when the program that feeds it fails.
+    drop(send);
+    let refusal = call.await.unwrap().unwrap_err();
+    assert_eq!(violations(&refusal), [("more_follows".to_owned(), "ENDED_EARLY".to_owned())]);
+    let messages = vec![message(examples(0..300)), pb::ImportExamplesRequest::default()];
+    let answer = datasets.import_examples(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    assert_eq!((answer.dataset_revision, answer.intake.unwrap().added_count), (1, 300));
+}
+
+/// The same from the command line: files to a server, and a training there that is watched to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_imports_and_trains_on_a_server() {
+    let server = TestServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let rows: Vec<String> = examples(0..1200)
+        .into_iter()
+        .map(|example| {
+            let document = example.document.unwrap();
+            serde_json::json!({"id": document.document_id, "title": document.title, "text": document.text,
+                "date": "2024-02-29", "url": "https://example.org", "topics": example.topics})
+            .to_string()
+        })
+        .collect();
+    std::fs::write(path.join("rows.jsonl"), rows.join("\n")).unwrap();
+    std::fs::write(path.join("bad.jsonl"), rows[..600].join("\n").replace("report", "other") + "\n{}\n").unwrap();
+    let address = server.address.to_string();
+    let topicd = async |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_topicd"));
+        command.args(arguments).args(["--server", &address]).current_dir(&path);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let import = ["dataset", "import", "--classifier", "desk", "--json"];
+    let (code, printed, said) = topicd(&[&import[..], &["bad.jsonl", "--strict"]].concat()).await;
+    assert!(code == Some(1) && printed.is_empty() && said.contains("bad.jsonl:601"), "{printed}{said}");
+    let (code, printed, said) = topicd(&[&import[..], &["rows.jsonl"]].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&report["revision"], &report["n_added"]), (&serde_json::json!(1), &serde_json::json!(1200)));
+
+    let (code, printed, said) = topicd(&["train", "--classifier", "desk"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(printed.contains("classifiers/desk/versions/1 answers now") && printed.contains("accuracy"), "{printed}");
+    let (code, printed, _) = topicd(&["train", "--classifier", "desk", "--c", "0.5", "--json"]).await;
+    let job: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((code, &job["modelVersion"]), (Some(0), &serde_json::json!("classifiers/desk/versions/2")));
+    let (code, _, said) = topicd(&["train", "--classifier", "nobody"]).await;
+    assert!(code == Some(1) && said.contains("can't be trained on"), "{said}");
+    let (code, _, said) = topicd(&["train", "--classifier", "desk", "--revision", "1"]).await;
+    assert!(code == Some(2) && said.contains("cannot be used with"), "{said}");
+    server.stop.send(()).unwrap();
+    server.running.await.unwrap().unwrap();
+    let (code, _, said) = topicd(&["train", "--classifier", "desk"]).await;
+    assert!(code == Some(1) && said.contains("no topicd server answers"), "{said}");
 }
 
 /// A byte of a stored model file changes on the disk: that version is DATA_LOSS, and the one before it answers where the
