@@ -1,7 +1,7 @@
 //! The versions of all classifiers: which there are, which answer, and the moves of the aliases.
 //!
 //! The store says what is; [`LiveClassifiers`] holds what answers. A move is stored first and swapped in before its caller
-//! is told, both under the classifier's [`Change`]: after a crash in between, the next start answers by what is stored.
+//! is told, both under the classifier's lock for changes: after a crash in between, the next start answers by what is stored.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
