@@ -1,6 +1,6 @@
 //! A trained classifier: everything between a document and its answer, immutable and shared by all threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 
 use ndarray::Array2;
@@ -12,10 +12,12 @@ use crate::dataset::LabelKind;
 use crate::decision::{AbstainReason, Decision, DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
 use crate::evaluation::{Evaluation, Predictions};
+use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
 use crate::linear::{QuantizedWeights, ScoreScratch};
 use crate::targets::Targets;
+use crate::text::Span;
 use crate::training_config::TrainingConfig;
 
 /// What to answer.
@@ -27,7 +29,14 @@ pub struct ClassifyOptions {
     pub min_probability: Probability,
     /// When no topic is at least this probable, none is assigned.
     pub abstain_below: Probability,
+    /// Which topics' raw scores are explained.
+    pub explain: Explain,
+    /// Terms that an explanation lists one by one; `None`: [`DEFAULT_MAX_TERMS`].
+    pub max_terms: Option<NonZeroUsize>,
 }
+
+/// Terms that an explanation lists when the options don't say.
+pub const DEFAULT_MAX_TERMS: usize = 10;
 
 /// One topic's claim to a document.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +60,8 @@ pub struct Classification {
     pub decision: Decision,
     /// What was seen of the document.
     pub stats: DocumentStats,
+    /// Why the topics that the options name have their raw scores; in the order of `topics`.
+    pub explanations: Vec<TopicExplanation>,
 }
 
 /// Where a classifier comes from.
@@ -159,7 +170,46 @@ impl Classifier {
         let n_wanted = options.top_k.map_or(topics.len(), NonZeroUsize::get);
         let n_probable = topics.partition_point(|score| score.probability >= options.min_probability.get());
         topics.truncate(n_wanted.min(n_probable).max(1));
-        Classification { topics, decision, stats }
+        let explanations = self.explain(document, &topics, options, &mut scratch.row);
+        Classification { topics, decision, stats, explanations }
+    }
+
+    /// Explains raw scores of the document whose row was made last.
+    fn explain(
+        &self,
+        document: &Document,
+        topics: &[TopicScore],
+        options: &ClassifyOptions,
+        scratch: &mut RowScratch,
+    ) -> Vec<TopicExplanation> {
+        let n_topics = match options.explain {
+            Explain::Nothing => return Vec::new(),
+            Explain::TopTopic => 1,
+            Explain::ReturnedTopics => topics.len(),
+        };
+        let max_terms = options.max_terms.map_or(DEFAULT_MAX_TERMS, NonZeroUsize::get);
+        let explain = |score: &TopicScore| {
+            explanation::explain(score.topic, scratch.row(), &self.vectorizer, &self.weights, max_terms)
+        };
+        let (mut explanations, features): (Vec<TopicExplanation>, Vec<Vec<u32>>) =
+            topics.iter().take(n_topics).map(explain).unzip();
+        // Where the listed terms stand, found in one pass for all topics.
+        let mut places: HashMap<u32, (usize, Vec<Span>)> =
+            features.iter().flatten().map(|&feature| (feature, (0, Vec::new()))).collect();
+        self.vectorizer.for_each_occurrence(document, scratch, |feature, span| {
+            let Some((n_occurrences, spans)) = places.get_mut(&feature) else { return };
+            *n_occurrences += 1;
+            if spans.len() < MAX_SPANS {
+                spans.extend(span);
+            }
+        });
+        for (explanation, features) in explanations.iter_mut().zip(&features) {
+            for (term, feature) in explanation.terms.iter_mut().zip(features) {
+                let Some((n_occurrences, spans)) = places.get(feature) else { continue };
+                (term.n_occurrences, term.spans) = (*n_occurrences, spans.clone());
+            }
+        }
+        explanations
     }
 }
 

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use super::pb;
 use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
+use super::pb::span::Field as PbField;
 use crate::config::Limits;
 use crate::decision::{AbstainReason, Decision};
+use crate::document::Topic;
+use crate::explanation::{TermContribution, TopicExplanation};
 use crate::service::{Answer, LiveVersion};
+use crate::text::{Field, Span};
 
 /// The response that holds an answer.
 pub fn classify_response(answer: Answer) -> pb::ClassifyResponse {
@@ -29,7 +33,35 @@ pub fn classify_response(answer: Answer) -> pb::ClassifyResponse {
             truncated,
         }),
         document_id,
+        explanations: classification.explanations.into_iter().map(|explained| explanation(explained, names)).collect(),
     }
+}
+
+fn explanation(explanation: TopicExplanation, names: &[Topic]) -> pb::TopicExplanation {
+    let TopicExplanation { topic, bias, terms, remainder, n_other_terms } = explanation;
+    let term = |term: TermContribution| pb::TermContribution {
+        term: term.term,
+        contribution: term.contribution,
+        tfidf: term.tfidf,
+        weight: term.weight,
+        occurrence_count: term.n_occurrences as u64,
+        spans: term.spans.into_iter().map(span).collect(),
+    };
+    pb::TopicExplanation {
+        topic: names[topic].as_str().to_owned(),
+        bias,
+        terms: terms.into_iter().map(term).collect(),
+        remainder,
+        other_term_count: n_other_terms as u64,
+    }
+}
+
+fn span(span: Span) -> pb::Span {
+    let field = match span.field {
+        Field::Title => PbField::Title,
+        Field::Text => PbField::Text,
+    };
+    pb::Span { field: field.into(), start: span.start as u64, end: span.end as u64 }
 }
 
 fn decision(decision: Decision) -> pb::Decision {

@@ -12,6 +12,7 @@ use crate::classifier::ClassifyOptions;
 use crate::config::Limits;
 use crate::decision::Probability;
 use crate::document::{Date, Document, LabeledDocument, Topic};
+use crate::explanation::Explain;
 use crate::names::{ClassifierName, excerpt};
 use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName};
 
@@ -19,6 +20,8 @@ use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName
 pub const MAX_DOCUMENT_ID_BYTES: usize = 1024;
 /// The longest `url`, in bytes.
 pub const MAX_URL_BYTES: usize = 2048;
+/// The most terms that an explanation lists.
+pub const MAX_EXPLAINED_TERMS: u32 = 1000;
 /// The most topics of one document.
 pub const MAX_DOCUMENT_TOPICS: usize = 1000;
 /// The most wrong fields that one reply names; the others are counted. Errors travel in HTTP/2 headers, of which many
@@ -106,7 +109,13 @@ impl Violations {
             top_k: NonZeroUsize::new(options.top_k as usize),
             min_probability: self.check_probability("options.min_probability", options.min_probability),
             abstain_below: self.check_probability("options.abstain_below", options.abstain_below),
+            explain: self.check_explain(options.explain),
+            max_terms: NonZeroUsize::new(options.max_terms as usize),
         };
+        if options.max_terms > MAX_EXPLAINED_TERMS {
+            let description = format!("is {}; the most is {MAX_EXPLAINED_TERMS}", options.max_terms);
+            self.add("options.max_terms", "OUT_OF_RANGE", description);
+        }
         let truncation = pb::Truncation::try_from(options.truncation);
         if let Err(prost::UnknownEnumValue(number)) = truncation {
             let description =
@@ -114,6 +123,22 @@ impl Violations {
             self.add("options.truncation", "UNKNOWN_VALUE", description);
         }
         (checked, truncation.unwrap_or_default())
+    }
+
+    fn check_explain(&mut self, explain: i32) -> Explain {
+        match pb::Explain::try_from(explain) {
+            Ok(pb::Explain::Unspecified | pb::Explain::Nothing) => Explain::Nothing,
+            Ok(pb::Explain::TopTopic) => Explain::TopTopic,
+            Ok(pb::Explain::ReturnedTopics) => Explain::ReturnedTopics,
+            Err(prost::UnknownEnumValue(number)) => {
+                let description = format!(
+                    "is {number}, which means nothing; use EXPLAIN_NOTHING (1), EXPLAIN_TOP_TOPIC (2) or \
+                     EXPLAIN_RETURNED_TOPICS (3)"
+                );
+                self.add("options.explain", "UNKNOWN_VALUE", description);
+                Explain::Nothing
+            }
+        }
     }
 
     fn check_probability(&mut self, field: &str, value: f64) -> Probability {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::CommandResult;
 use super::inputs::{BadRows, ModelArgs, ReadingArgs};
+use super::{CommandResult, explanation_table};
 use crate::api::{json, response};
-use crate::classifier::ClassifyOptions;
+use crate::classifier::{ClassifyOptions, DEFAULT_MAX_TERMS};
 use crate::decision::{AbstainReason, Decision, Probability};
 use crate::document::Document;
+use crate::explanation::Explain;
 use crate::formats::{self, Format, RowError, Rows, Strictness};
 use crate::names::ClassifierName;
 use crate::service::{AcceptedDocument, Answer, LiveVersion, VersionName, answer};
@@ -53,6 +54,15 @@ pub struct Args {
     /// Assign no topic when none is at least this probable (0 to 1).
     #[arg(long, value_name = "PROBABILITY", default_value = "0", value_parser = probability)]
     abstain_below: Probability,
+
+    /// Show which words spoke for and against the most probable topic; with --top-k or --json, each topic shown.
+    #[arg(long)]
+    explain: bool,
+
+    /// With --explain: how many words and pairs of words to show for a topic, and how many against it; with --json, how many
+    /// in all. Left out: 10.
+    #[arg(long, value_name = "NUMBER", requires = "explain")]
+    max_terms: Option<NonZeroUsize>,
 }
 
 fn probability(text: &str) -> Result<Probability, String> {
@@ -92,8 +102,19 @@ fn classify_file(
     article_id: &str,
     bad_rows: &mut BadRows,
 ) -> CommandResult {
-    let options =
-        ClassifyOptions { top_k: args.top_k, min_probability: args.min_probability, abstain_below: args.abstain_below };
+    let options = ClassifyOptions {
+        top_k: args.top_k,
+        min_probability: args.min_probability,
+        abstain_below: args.abstain_below,
+        explain: match (args.explain, args.json, args.top_k) {
+            (false, ..) => Explain::Nothing,
+            // A person wants to know why it is this topic; more are shown when they are asked for.
+            (true, false, None) => Explain::TopTopic,
+            (true, ..) => Explain::ReturnedTopics,
+        },
+        // A table shows the strongest on both sides, which needn't be among the strongest of all.
+        max_terms: if args.json { args.max_terms } else { Some(NonZeroUsize::MAX) },
+    };
     let is_article = rows.format() == Format::Article;
     let out = &mut io::BufWriter::new(io::stdout().lock());
     loop {
@@ -111,8 +132,9 @@ fn classify_file(
             let answer = answer?;
             if args.json {
                 writeln!(out, "{}", json::to_json(&response::classify_response(answer))?)?;
-            } else if is_article {
+            } else if is_article || args.explain {
                 write_article(out, &headline, &answer)?;
+                explanation_table::write(out, &answer, args.max_terms.map_or(DEFAULT_MAX_TERMS, NonZeroUsize::get))?;
             } else {
                 write_row(out, &headline, &answer)?;
             }

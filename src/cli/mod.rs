@@ -7,6 +7,7 @@ pub mod classify;
 pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
+mod explanation_table;
 mod import_target;
 mod inputs;
 mod remote;

@@ -8,7 +8,7 @@ use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::text::{self, Scratch, TermHash};
+use crate::text::{self, Scratch, Span, TermHash};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
 pub const WEIGHT_RANGE: RangeInclusive<f32> = 1e-6..=1e6;
@@ -92,6 +92,35 @@ impl Vectorizer {
         let counts = features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32));
         builder.build(counts, |feature| weights[feature as usize].get());
         stats
+    }
+
+    /// Calls `sink` with every occurrence of a known term in a document, in the order of [`Self::vectorize`]: the feature,
+    /// and its span, which slices the document's title or text to the term; `None` for a pair of tokens across the two.
+    pub fn for_each_occurrence(
+        &self,
+        document: &Document,
+        scratch: &mut RowScratch,
+        mut sink: impl FnMut(u32, Option<Span>),
+    ) {
+        let seed = self.vocabulary.seed();
+        let mut previous: Option<(TermHash, Span)> = None;
+        text::for_each_document_token(document, &mut scratch.text, |token| {
+            if token.is_too_long() {
+                previous = None;
+                return;
+            }
+            let hash = TermHash::unigram(token.normalized, seed);
+            if let Some(feature) = self.vocabulary.feature(hash) {
+                sink(feature, Some(token.span));
+            }
+            if let Some((previous, first)) = previous
+                && let Some(feature) = self.vocabulary.feature(TermHash::bigram(previous, hash))
+            {
+                let span = Span { start: first.start, ..token.span };
+                sink(feature, (first.field == span.field).then_some(span));
+            }
+            previous = Some((hash, token.span));
+        });
     }
 }
 

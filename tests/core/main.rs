@@ -7,6 +7,7 @@ mod artifact;
 mod calibration;
 mod classify;
 mod corpus;
+mod explain;
 mod linear;
 mod metrics;
 mod tfidf;

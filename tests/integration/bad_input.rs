@@ -84,7 +84,14 @@ async fn all_wrong_fields_are_named_at_once() {
     let wrong = ClassifyRequest {
         model: "classifiers/".to_owned(),
         document: Some(Document { document_id: "i".repeat(2000), ..document("", "") }),
-        options: Some(ClassifyOptions { min_probability: -0.1, abstain_below: 2.0, truncation: 3, top_k: 0 }),
+        options: Some(ClassifyOptions {
+            min_probability: -0.1,
+            abstain_below: 2.0,
+            truncation: 3,
+            explain: 9,
+            max_terms: 1001,
+            top_k: 0,
+        }),
     };
     let status = server.client().await.classify(wrong).await.unwrap_err();
     let named: Vec<String> = violations(&status).into_iter().map(|(field, _)| field).collect();
@@ -94,6 +101,8 @@ async fn all_wrong_fields_are_named_at_once() {
             "model",
             "options.min_probability",
             "options.abstain_below",
+            "options.explain",
+            "options.max_terms",
             "options.truncation",
             "document.document_id",
             "document"

@@ -1,7 +1,7 @@
 //! What `Classify` answers.
 
 use topicd::api::pb::decision::{AbstainReason, Outcome};
-use topicd::api::pb::{self, ClassifyOptions, Decision, Truncation};
+use topicd::api::pb::{self, ClassifyOptions, Decision, Explain, Truncation};
 
 use crate::support::{MIB, TestServer, article, document, request, text_of};
 
@@ -106,4 +106,26 @@ async fn strange_documents_are_answered() {
         let answer = answer(&server, request(document(title, &text))).await;
         assert!(answer.topics.iter().all(|score| (0.0..=1.0).contains(&score.probability)), "{title:?}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_is_explained_by_spans_of_what_was_sent() {
+    let server = TestServer::start().await;
+    let sent = document("Envoys SIGN ceasefire", "The peace talks — in Geneva — ended. Peace talks!");
+    let options =
+        ClassifyOptions { explain: Explain::ReturnedTopics.into(), top_k: 2, max_terms: 1000, ..Default::default() };
+    let answer = answer(&server, pb::ClassifyRequest { options: Some(options), ..request(sent.clone()) }).await;
+    assert_eq!(answer.explanations.len(), 2);
+    for (explanation, score) in answer.explanations.iter().zip(&answer.topics) {
+        assert_eq!((&explanation.topic, explanation.remainder, explanation.other_term_count), (&score.topic, 0.0, 0));
+        let sum = explanation.bias + explanation.terms.iter().map(|term| term.contribution).sum::<f64>();
+        assert!((sum - score.raw_score).abs() < 1e-5, "{explanation:?}");
+    }
+    let term = answer.explanations[0].terms.iter().find(|term| term.term == "peace talks").unwrap();
+    let shown: Vec<&str> = term.spans.iter().map(|span| &sent.text[span.start as usize..span.end as usize]).collect();
+    assert_eq!((shown, term.occurrence_count), (vec!["peace talks", "Peace talks"], 2));
+    let term = answer.explanations[0].terms.iter().find(|term| term.term == "sign").unwrap();
+    let span = &term.spans[0];
+    assert_eq!(span.field(), pb::span::Field::Title);
+    assert_eq!(&sent.title[span.start as usize..span.end as usize], "SIGN");
 }
