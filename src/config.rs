@@ -65,6 +65,8 @@ pub struct Limits {
     pub max_message_examples: NonZeroU32,
     /// The most training jobs that run or wait at a time.
     pub max_training_jobs: NonZeroU32,
+    /// The most topics that a classifier is trained on: memory and time of training grow with documents × topics.
+    pub max_topics: NonZeroU32,
 }
 
 impl Limits {
@@ -99,6 +101,7 @@ impl Default for Limits {
             max_documents_in_flight: const { not_zero(4096) },
             max_message_examples: const { not_zero(50_000) },
             max_training_jobs: const { not_zero(16) },
+            max_topics: const { not_zero(1000) },
         }
     }
 }

@@ -90,6 +90,7 @@ pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>]) -> pb::GetSer
             max_documents_in_flight: limits.max_documents_in_flight.get(),
             max_message_examples: limits.max_message_examples.get(),
             max_training_jobs: limits.max_training_jobs.get(),
+            max_topics: limits.max_topics.get(),
         }),
         models: versions.iter().map(|version| served_model(version)).collect(),
     }

@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(long, env = "TOPICD_MAX_TRAINING_JOBS", default_value_t = Limits::default().max_training_jobs)]
     max_training_jobs: NonZeroU32,
 
+    /// The most topics that a classifier is trained on.
+    #[arg(long, env = "TOPICD_MAX_TOPICS", default_value_t = Limits::default().max_topics)]
+    max_topics: NonZeroU32,
+
     /// The threads that train; they give way to those that answer. Left out: one for each processor.
     #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
     training_threads: Option<NonZeroU32>,
@@ -81,6 +85,7 @@ impl From<Args> for ServeConfig {
                 max_documents_in_flight: args.max_documents_in_flight,
                 max_message_examples: args.max_message_examples,
                 max_training_jobs: args.max_training_jobs,
+                max_topics: args.max_topics,
             },
             training_threads: args.training_threads,
             drain_timeout: Duration::from_secs(args.drain_seconds),

@@ -96,14 +96,16 @@ impl Evaluation {
     }
 }
 
-/// The mean of the topics' F1, over topics that are labels or were assigned.
-pub fn macro_f1(assigned: &Targets, labels: &Targets) -> f64 {
+/// The mean of the F1 of some topics (sorted numbers), over those that are labels or were assigned.
+pub fn macro_f1(assigned: &Targets, labels: &Targets, topics: &[u32]) -> f64 {
     let n_hits = hits_per_topic(assigned, labels);
     let counts = labels.documents_per_topic().into_iter().zip(assigned.documents_per_topic());
     let f1 = |(n_hits, (n_documents, n_assigned)): (usize, (usize, usize))| {
         (n_documents + n_assigned > 0).then(|| ratio(2.0 * n_hits as f64, n_documents + n_assigned))
     };
-    let seen: Vec<f64> = n_hits.into_iter().zip(counts).filter_map(f1).collect();
+    let all = n_hits.into_iter().zip(counts).enumerate();
+    let counted = all.filter(|(topic, _)| topics.binary_search(&(*topic as u32)).is_ok());
+    let seen: Vec<f64> = counted.filter_map(|(_, topic)| f1(topic)).collect();
     ratio(seen.iter().sum(), seen.len())
 }
 

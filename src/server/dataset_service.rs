@@ -1,9 +1,12 @@
 //! `topicd.v1.DatasetService`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
+use super::deadline::Deadline;
+use super::drain::Draining;
 use super::status::Refusal;
 use crate::api::pb::{self, dataset_service_server};
 use crate::api::train_request::ImportMessage;
@@ -18,6 +21,7 @@ use crate::store::{Import, ImportOutcome};
 pub(super) struct DatasetService {
     pub(super) datasets: Arc<Datasets>,
     pub(super) limits: Limits,
+    pub(super) draining: Draining,
 }
 
 #[tonic::async_trait]
@@ -26,7 +30,16 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<Streaming<pb::ImportExamplesRequest>>,
     ) -> Result<Response<pb::ImportExamplesResponse>, Status> {
-        let (datasets, limits, messages) = (Arc::clone(&self.datasets), self.limits, request.into_inner());
+        let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
+        let draining = self.draining.clone();
+        let stop = Box::pin(async move {
+            tokio::select! {
+                () = draining.begun() => Refusal::Draining,
+                () = deadline.passed() => Refusal::DeadlineExceeded,
+            }
+        });
+        let messages = Messages { inbound: request.into_inner(), stop };
+        let (datasets, limits) = (Arc::clone(&self.datasets), self.limits);
         // On a task of its own: when the caller goes, what it has sent is deleted.
         let import = tokio::spawn(async move { import(&datasets, &limits, messages).await });
         let outcome = import.await.unwrap_or_else(|_| Err(panicked().into()))?;
@@ -35,20 +48,16 @@ impl dataset_service_server::DatasetService for DatasetService {
 }
 
 /// Stages the messages' documents as they come, and publishes them at the end of the stream.
-async fn import(
-    datasets: &Datasets,
-    limits: &Limits,
-    mut messages: Streaming<pb::ImportExamplesRequest>,
-) -> Result<ImportOutcome, Refusal> {
+async fn import(datasets: &Datasets, limits: &Limits, mut messages: Messages) -> Result<ImportOutcome, Refusal> {
     // A stream without a message is told what the first one lacks.
-    let first = next(&mut messages).await?.unwrap_or_default();
+    let first = messages.next().await?.unwrap_or_default();
     let ImportMessage { classifier, examples, mut more_follows } =
         train_request::import_message(first, None, 0, limits)?;
     let mut import = datasets.begin(&classifier).await?;
     let staged = async {
         let mut n_before = examples.len() as u64;
         datasets.stage(&mut import, &examples).await?;
-        while let Some(message) = next(&mut messages).await? {
+        while let Some(message) = messages.next().await? {
             let message = train_request::import_message(message, Some(&classifier), n_before, limits)?;
             more_follows = message.more_follows;
             n_before += message.examples.len() as u64;
@@ -69,8 +78,20 @@ async fn finish(datasets: &Datasets, staged: Result<(), Refusal>, import: Import
     }
 }
 
-async fn next(
-    messages: &mut Streaming<pb::ImportExamplesRequest>,
-) -> Result<Option<pb::ImportExamplesRequest>, Refusal> {
-    messages.message().await.map_err(|status| Refusal::from_tonic(&status, "ImportExamples"))
+/// An import's messages, up to their end, the deadline or the server's.
+struct Messages {
+    inbound: Streaming<pb::ImportExamplesRequest>,
+    stop: Pin<Box<dyn Future<Output = Refusal> + Send>>,
+}
+
+impl Messages {
+    async fn next(&mut self) -> Result<Option<pb::ImportExamplesRequest>, Refusal> {
+        tokio::select! {
+            biased;
+            refusal = &mut self.stop => Err(refusal),
+            message = self.inbound.message() => {
+                message.map_err(|status| Refusal::from_tonic(&status, "ImportExamples"))
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tower::{Layer, Service};
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::status::Refusal;
+use super::whole_body::WholeBody;
 use crate::service::panic::catch_async;
 
 /// Lays an [`Edge`] around a service.
@@ -54,6 +55,9 @@ where
         let uri = request.uri().clone();
         let deadline = Deadline::of_call(request.headers(), begun);
         request.extensions_mut().insert(deadline);
+        if uri.path() == IMPORT_EXAMPLES {
+            request = request.map(|body| Body::new(WholeBody::new(body)));
+        }
         let draining = self.draining.clone();
         let answer = self.services.call(request);
         Box::pin(async move {
@@ -80,6 +84,9 @@ where
         })
     }
 }
+
+/// The call that does something at the end of its stream.
+const IMPORT_EXAMPLES: &str = "/topicd.v1.DatasetService/ImportExamples";
 
 fn is_ours(path: &str) -> bool {
     path.starts_with("/topicd.")

@@ -10,6 +10,7 @@ mod drain;
 mod edge;
 mod model_service;
 mod status;
+mod whole_body;
 
 use std::io;
 use std::pin::pin;
@@ -125,7 +126,8 @@ fn routes(
         draining: draining.clone(),
     };
     let model_service = ModelService { models, training, limits, draining: draining.clone() };
-    let dataset_service = DatasetService { datasets: Arc::clone(&services.datasets), limits };
+    let dataset_service =
+        DatasetService { datasets: Arc::clone(&services.datasets), limits, draining: draining.clone() };
     let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());
     Ok(Routes::new(ClassifierServiceServer::new(classifier_service).max_decoding_message_size(max_message_bytes))
         .add_service(ModelServiceServer::new(model_service).max_decoding_message_size(max_message_bytes))

@@ -121,6 +121,7 @@ fn service_row(error: &Error) -> Row {
             metadata.insert("training_job".to_owned(), name.to_string());
             (Code::Aborted, "JOB_RUNNING")
         }
+        Error::JobBeginning(_) => (Code::Aborted, "JOB_RUNNING"),
         Error::TooManyJobs { limit } => {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_training_jobs".to_owned(), limit.to_string());

@@ -34,6 +34,9 @@ pub enum Error {
     /// The classifier is being trained.
     #[error("{0} is running; wait for it, or cancel it")]
     JobRunning(JobName),
+    /// A job of the classifier is just being stored.
+    #[error("a training of {0} is just beginning; ask ListTrainingJobs for it, and wait for it")]
+    JobBeginning(ClassifierName),
     /// More jobs run or wait than the limit allows.
     #[error("{limit} training jobs run or wait already, which is the limit max_training_jobs; try again later")]
     TooManyJobs {

@@ -20,6 +20,9 @@ use crate::targets::Targets;
 /// The new version's macro-F1 may be this much below the stable one's where documents are many, and where they are few.
 pub const MACRO_F1_MARGINS: (f64, f64) = (0.02, 0.1);
 
+/// Lost topics that a check names; the others are counted.
+const MAX_NAMED_TOPICS: usize = 10;
+
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
@@ -64,7 +67,9 @@ fn check_topics(topics: &[Topic], stable: &[Topic]) -> Check {
     let description = if lost.is_empty() {
         "it has every topic of the stable version".to_owned()
     } else {
-        format!("these topics of the stable version have no documents: {}", lost.join(", "))
+        let (named, n_more) = (lost.len().min(MAX_NAMED_TOPICS), lost.len().saturating_sub(MAX_NAMED_TOPICS));
+        let more = if n_more > 0 { format!(" and {n_more} more") } else { String::new() };
+        format!("these topics of the stable version have no documents: {}{more}", lost[..named].join(", "))
     };
     Check {
         name: "topics_lost".to_owned(),
@@ -89,7 +94,7 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
         Targets::new(topics.len(), rows)
     };
     let labels = among_all(dataset.targets());
-    let observed = macro_f1(&among_all(assigned), &labels);
+    let observed = macro_f1(&among_all(assigned), &labels, &stable_places);
     let documents: Vec<(&Document, Option<&[u16]>)> = dataset
         .documents()
         .into_iter()
@@ -108,7 +113,7 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
             answer
         })
         .collect();
-    let of_stable = macro_f1(&Targets::new(topics.len(), &answers), &labels);
+    let of_stable = macro_f1(&Targets::new(topics.len(), &answers), &labels, &stable_places);
     let n_documents = labels.n_documents();
     let margin = margin(n_documents);
     Check {
@@ -117,7 +122,7 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
         observed,
         required: (of_stable - margin).max(0.0),
         description: format!(
-            "macro-F1 on {n_documents} documents, each as predicted by models that never saw it, is {observed:.4}; the \
+            "macro-F1 of the stable version's topics on {n_documents} documents, each as predicted by models that never saw it, is {observed:.4}; the \
              stable version's is {of_stable:.4} ({n_unseen} of the documents are new to it), and {margin:.4} less is \
              allowed"
         ),

@@ -69,8 +69,8 @@ impl Services {
         let models = Arc::new(Models::open(store.clone(), built_in).await?);
         let limits = &config.limits;
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
-        let (threads, max_jobs) = (config.training_threads, limits.max_training_jobs);
-        let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs)?;
+        let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
+        let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
         let datasets = Arc::new(DatasetService::new(store));
         Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), datasets })
     }

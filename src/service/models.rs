@@ -13,6 +13,7 @@ use super::live::{Change, LiveClassifier, LiveClassifiers, LiveVersion};
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
 use super::panic::panicked;
+use super::self_test;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
 use crate::names::ClassifierName;
@@ -56,6 +57,12 @@ pub(super) struct TrainedVersion {
     pub(super) promoted: bool,
 }
 
+/// What a version that was just trained wants to take the place of.
+pub(super) struct Incumbent {
+    pub(super) stable: Option<NonZeroU32>,
+    pub(super) answering: Option<(Arc<LiveVersion>, OutOfFold)>,
+}
+
 impl Models {
     /// Registers the program's own model: the first time, and when it is another one than before, as a new version of
     /// `classifiers/default`. It becomes the stable one if there is none, or if that came with the program too. Then it
@@ -68,7 +75,10 @@ impl Models {
         let details = VersionDetails::of_built_in(&built_in);
         let registered = find_built_in(&store, &name, &details).await?;
         let number = match registered {
-            Some(number) => number,
+            Some(number) => {
+                go_back_to_built_in(&store, &name, number).await?;
+                number
+            }
             None => register_built_in(&store, &name, &built_in, &details).await?,
         };
         let models = Self { store, live: LiveClassifiers::default() };
@@ -147,7 +157,7 @@ impl Models {
         let decoded = tokio::task::spawn_blocking(move || {
             let model = artifact::decode(bytes)?;
             let documents = examples.iter().map(|example| &example.document);
-            let answers = info.details.self_test.run(&model.classifier, documents);
+            let answers = info.details.self_test.run(&model.classifier, documents, self_test::LATER_TOLERANCE);
             Ok::<_, artifact::ArtifactError>((model, answers))
         });
         let decoded = decoded.await.map_err(|_| panicked())?;
@@ -297,20 +307,22 @@ impl Models {
         Ok(record)
     }
 
-    /// What a new version has to compare with: the stable version and its out-of-fold predictions.
-    pub(super) async fn incumbent(
-        &self,
-        classifier: &ClassifierName,
-    ) -> Result<Option<(Arc<LiveVersion>, OutOfFold)>, Error> {
+    /// The stable version's number, and what a new version has to compare with: what answers in the stable version's
+    /// place, and its out-of-fold predictions. With a damaged version that nothing stands in for there is nothing to
+    /// compare: training again is how to mend it.
+    pub(super) async fn incumbent(&self, classifier: &ClassifierName) -> Result<Incumbent, Error> {
+        let stable = self.classifier(classifier).await?.aliases.stable;
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
-        let stable = match self.resolve(&model).await {
-            Ok(stable) => stable,
-            Err(Error::NothingTrained(_)) => return Ok(None),
+        let answering = match self.resolve(&model).await {
+            Ok(answering) => answering,
+            Err(Error::NothingTrained(_) | Error::DamagedVersion { .. }) => {
+                return Ok(Incumbent { stable, answering: None });
+            }
             Err(error) => return Err(error),
         };
-        let bytes = self.store.out_of_fold(classifier, stable.name.number).await?;
-        let out_of_fold = OutOfFold::decode(&bytes, stable.classifier.topics().len());
-        Ok(Some((stable, out_of_fold)))
+        let bytes = self.store.out_of_fold(classifier, answering.name.number).await?;
+        let out_of_fold = OutOfFold::decode(&bytes, answering.classifier.topics().len());
+        Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) })
     }
 
     /// Ends a job with the version that it made, which answers if it was promoted; says when. `details` makes the job's
@@ -360,6 +372,18 @@ async fn find_built_in(
     let is_same =
         |record: &VersionRecord| VersionDetails::read(record).is_ok_and(|stored| stored.checksum == details.checksum);
     Ok(built_in.iter().find(|record| is_same(record)).map(|record| record.number))
+}
+
+/// Lets a built-in version that was registered before answer again if another built-in one does.
+async fn go_back_to_built_in(store: &Store, name: &ClassifierName, number: NonZeroU32) -> Result<(), StoreError> {
+    let Some(record) = store.classifier(name).await? else { return Ok(()) };
+    let Some(stable) = record.aliases.stable.filter(|stable| *stable != number) else { return Ok(()) };
+    let stable = store.version(name, stable).await?;
+    if stable.is_some_and(|stable| stable.origin == VersionOrigin::BuiltIn) {
+        // Nobody else has the store yet.
+        store.move_aliases(name, record.etag, promoted(record.aliases, number)).await?;
+    }
+    Ok(())
 }
 
 async fn register_built_in(

@@ -35,12 +35,15 @@ pub struct VersionDetails {
 impl VersionDetails {
     /// The details of a model that nobody trained here.
     pub fn of_built_in(model: &Artifact) -> Self {
+        let mut provenance = model.classifier.provenance().clone();
+        // Its size is the square of the number of topics, and the model file has it.
+        provenance.evaluation.confusion_matrix.clear();
         Self {
             checksum: format!("{:016x}", model.checksum),
             topics: model.classifier.topics().iter().map(ToString::to_string).collect(),
             label_kind: model.classifier.label_kind(),
             n_terms: model.classifier.n_terms(),
-            provenance: model.classifier.provenance().clone(),
+            provenance,
             training_seconds: None,
             checks: Vec::new(),
             self_test: SelfTest::default(),

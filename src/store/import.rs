@@ -219,10 +219,16 @@ impl Import {
     /// [`StoreError::Database`]; the next opening of the store deletes it then.
     pub async fn discard(self) -> Result<(), StoreError> {
         let mut transaction = self.store.pool.begin().await?;
+        self.discard_in(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// [`Self::discard`] as a part of a transaction.
+    pub(super) async fn discard_in(&self, transaction: &mut SqliteConnection) -> Result<(), StoreError> {
         for delete in ["DELETE FROM examples WHERE import_id = $1", "DELETE FROM imports WHERE id = $1"] {
             sqlx::query(delete).bind(self.id).execute(&mut *transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 }
 

@@ -61,8 +61,6 @@ pub enum BegunJob {
         number: NonZeroU32,
         /// When it was asked for.
         created_at_ms: u64,
-        /// The details as stored.
-        details: String,
     },
     /// The same request has begun this one before; nothing was stored.
     Repeated(JobRecord),
@@ -109,23 +107,23 @@ impl Store {
             }
             return Ok(obstacle);
         }
-        let (outcome, import) = match import {
+        let outcome = match import {
             Some(import) => {
                 let outcome = import.publish_in(&mut transaction).await?;
-                (outcome, Some(import))
+                if !outcome.is_new() {
+                    import.discard_in(&mut transaction).await?;
+                }
+                outcome
             }
             None => {
                 let revision = read_classifier(&mut transaction, classifier).await?.dataset_revision;
-                (ImportOutcome { revision, ..ImportOutcome::default() }, None)
+                ImportOutcome { revision, ..ImportOutcome::default() }
             }
         };
         let (details, created_at) = (details(outcome), now_ms());
         let stored = insert_job(&mut transaction, classifier, request, created_at, &details).await?;
         transaction.commit().await?;
-        if let Some(import) = import.filter(|_| !outcome.is_new()) {
-            import.discard().await?;
-        }
-        Ok(BegunJob::New { number: version_number(stored)?, created_at_ms: number("time", created_at)?, details })
+        Ok(BegunJob::New { number: version_number(stored)?, created_at_ms: number("time", created_at)? })
     }
 
     /// The job that was begun by a request of this name, if it can be told still, and whether the request was the same.

@@ -24,6 +24,7 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_documents_in_flight: 300,
         max_message_examples: 50_000,
         max_training_jobs: 16,
+        max_topics: 1000,
     };
     assert_eq!(info.limits, Some(expected));
 

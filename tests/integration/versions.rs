@@ -211,6 +211,51 @@ async fn an_import_that_ends_early_leaves_nothing() {
     assert_eq!((answer.dataset_revision, answer.intake.unwrap().added_count), (1, 300));
 }
 
+/// Tonic reads a stream that was cancelled, whose deadline has passed or whose connection is gone as one that has ended:
+/// half of an import was published so.
+#[tokio::test]
+async fn an_import_that_breaks_off_leaves_nothing() {
+    let server = TestServer::start().await;
+    let message = |range| pb::ImportExamplesRequest {
+        classifier: "classifiers/desk".to_owned(),
+        examples: examples(range),
+        ..Default::default()
+    };
+    // Three calls, of which one passes its deadline, one is dropped, and one loses its connection.
+    for case in 0..3 {
+        let (send, messages) = tokio::sync::mpsc::channel(1);
+        let mut request = tonic::Request::new(tokio_stream::wrappers::ReceiverStream::new(messages));
+        if case == 0 {
+            request.set_timeout(std::time::Duration::from_millis(300));
+        }
+        let (channel, _) = server.connect().await;
+        let mut datasets = pb::dataset_service_client::DatasetServiceClient::new(channel);
+        let call = tokio::spawn(async move { datasets.import_examples(request).await });
+        for batch in 0..3 {
+            send.send(message(batch * 100..(batch + 1) * 100)).await.unwrap();
+        }
+        if case == 0 {
+            let refusal = call.await.unwrap().unwrap_err();
+            assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&refusal.code()), "{refusal:?}");
+        } else {
+            call.abort();
+            assert!(call.await.unwrap_err().is_cancelled());
+        }
+        // The stream of messages has not ended; with the call, its connection goes too.
+        server.connect().await;
+        let (_, n_added) = import_once(&server, message(1000 * (case + 1)..1000 * (case + 1) + 1)).await;
+        assert_eq!(n_added, 1);
+        drop(send);
+    }
+    let (revision, n_added) = import_once(&server, message(0..300)).await;
+    assert_eq!((revision, n_added), (4, 300), "an import that broke off was published");
+}
+
+async fn import_once(server: &TestServer, message: pb::ImportExamplesRequest) -> (u32, u64) {
+    let answer = server.datasets().await.import_examples(tokio_stream::iter([message])).await.unwrap().into_inner();
+    (answer.dataset_revision, answer.intake.unwrap().added_count)
+}
+
 /// The same from the command line: files to a server, and a training there that is watched to its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_imports_and_trains_on_a_server() {

@@ -170,7 +170,7 @@ impl TrainingJob {
 impl JobFailure {
     /// The server ended before the job did.
     pub(super) fn interrupted() -> Self {
-        let message = "the server stopped before the training was done; its documents are stored: train again";
+        let message = "the server stopped before the training was done; train again";
         Self { reason: FailureReason::Interrupted, message: message.to_owned() }
     }
 }
@@ -214,6 +214,19 @@ impl ActiveJob {
     pub(super) async fn ended(&self) {
         // The sender is this very value: it doesn't go away meanwhile.
         let _ = self.job.subscribe().wait_for(TrainingJob::has_ended).await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.job.borrow().has_ended()
+    }
+
+    /// Ends it for those who wait: what ran it has failed.
+    pub(super) fn fail(&self, error: &Error) {
+        let failure = JobFailure { reason: FailureReason::Internal, message: error.to_string() };
+        self.update(|job| {
+            job.state = JobState::Failed;
+            job.details.failure = Some(failure);
+        });
     }
 
     /// Asks the job to stop; the first reason counts.

@@ -8,21 +8,22 @@ pub mod call;
 pub mod job;
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::error::{Error, FieldViolation};
 use super::model_name::JobName;
 use super::models::Models;
-use super::panic::panicked;
+use super::panic::{catch_async, panicked};
 use crate::dataset::issues::{DataIssue, IssueKind, find_repetitions, find_small_topics, find_unusable};
 use crate::document::{ContentHash, Document, LabeledDocument, Topic};
 use crate::names::ClassifierName;
-use crate::store::{BegunJob, ImportOutcome, JobRecord, Store, StoreError, TopicCount};
+use crate::store::{BegunJob, ImportOutcome, JobRecord, JobState, Store, StoreError, TopicCount};
 use call::{Scope, TrainCall, Validation};
 use job::{ActiveJob, JobDetails, StopReason, TrainingJob};
 use run::{Documents, Plan};
@@ -39,13 +40,28 @@ pub struct TrainingService {
     /// One job trains at a time, on all threads; the others wait.
     turn: Arc<Semaphore>,
     max_jobs: NonZeroU32,
+    max_topics: NonZeroU32,
     active: Arc<Mutex<ActiveJobs>>,
 }
 
 #[derive(Debug, Default)]
 struct ActiveJobs {
     jobs: HashMap<JobName, Arc<ActiveJob>>,
+    /// Whose job is being stored, and isn't among `jobs` yet.
+    beginning: HashSet<ClassifierName>,
     is_stopping: bool,
+}
+
+/// See [`TrainingService::reserve`].
+struct Place {
+    active: Arc<Mutex<ActiveJobs>>,
+    classifier: ClassifierName,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).beginning.remove(&self.classifier);
+    }
 }
 
 impl TrainingService {
@@ -58,6 +74,7 @@ impl TrainingService {
         models: Arc<Models>,
         n_threads: Option<NonZeroU32>,
         max_jobs: NonZeroU32,
+        max_topics: NonZeroU32,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("training-{index}"))
@@ -65,7 +82,7 @@ impl TrainingService {
             .start_handler(|_| yield_to_answering())
             .build()?;
         let (pool, turn) = (Arc::new(pool), Arc::new(Semaphore::new(1)));
-        Ok(Self { store, models, pool, turn, max_jobs, active: Arc::default() })
+        Ok(Self { store, models, pool, turn, max_jobs, max_topics, active: Arc::default() })
     }
 
     /// Says what a training would find, without storing anything or training.
@@ -74,7 +91,7 @@ impl TrainingService {
     /// The documents can't be trained on, or the store fails.
     pub async fn validate(&self, call: &TrainCall) -> Result<Validation, Error> {
         let stored = self.stored_topics(call).await?;
-        check_usable(call, &stored)?;
+        check_usable(call, &stored, self.max_topics)?;
         let earlier = self.stored_copies(call).await?;
         let mut validation = Validation { n_given: call.examples.len() as u64, ..Validation::default() };
         let mut counts: HashMap<&str, i64> = HashMap::new();
@@ -119,11 +136,12 @@ impl TrainingService {
     /// The documents can't be trained on, the classifier is being trained, too many jobs wait, or the store fails. Then
     /// nothing is stored.
     pub async fn train(self: &Arc<Self>, call: TrainCall) -> Result<TrainingJob, Error> {
-        let (wait, this) = (call.wait, Arc::clone(self));
+        let until = Instant::now().checked_add(call.wait);
+        let this = Arc::clone(self);
         // On a task of its own, so that a job that is stored runs also when its caller is gone by then.
         let begun = tokio::spawn(async move { this.begin(call).await });
         let job = begun.await.unwrap_or_else(|_| Err(panicked()))?;
-        self.wait_for_end(job, wait).await
+        self.wait_for_end(job, until).await
     }
 
     async fn begin(&self, call: TrainCall) -> Result<TrainingJob, Error> {
@@ -134,8 +152,8 @@ impl TrainingService {
                 None => {}
             }
         }
-        self.check_room(&call.classifier)?;
-        check_usable(&call, &self.stored_topics(&call).await?)?;
+        let _place = self.reserve(&call.classifier)?;
+        check_usable(&call, &self.stored_topics(&call).await?, self.max_topics)?;
         let mut issues = find_repetitions(&call.examples);
         issues.extend(relabelled(&call.examples, &self.stored_copies(&call).await?));
         let TrainCall { classifier, scope, examples, config, request, .. } = call;
@@ -165,7 +183,13 @@ impl TrainingService {
             BegunJob::New { number, created_at_ms, .. } => (number, created_at_ms),
             BegunJob::Repeated(job) => return self.known_job(job),
             BegunJob::OtherRequest => return Err(other_request()),
-            BegunJob::Busy(number) => return Err(Error::JobRunning(JobName { classifier, number })),
+            BegunJob::Busy(number) => {
+                // No job of the classifier is active, or its place couldn't have been reserved: this one's end couldn't be
+                // stored when it ended.
+                let (state, details) = (JobState::Failed, details.to_json());
+                self.store.end_job(&classifier, number, state, None, |aliases, _| aliases, |_| details).await?;
+                return Err(Error::JobRunning(JobName { classifier, number }));
+            }
         };
         let documents = documents.map_or(Documents::Stored { revision }, Documents::Given);
         let job = TrainingJob::begun(JobName { classifier, number }, created_at_ms, details);
@@ -190,11 +214,15 @@ impl TrainingService {
             turn: Arc::clone(&self.turn),
             job: active,
             documents,
+            max_topics: self.max_topics.get() as usize,
         };
+        let active = Arc::clone(&plan.job);
         let jobs = Arc::clone(&self.active);
         tracing::info!(job = %name, "training begins");
         tokio::spawn(async move {
-            plan.run().await;
+            if let Err(error) = catch_async(plan.run()).await {
+                active.fail(&error);
+            }
             jobs.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&name);
         });
         job
@@ -270,28 +298,45 @@ impl TrainingService {
         }
     }
 
-    async fn wait_for_end(&self, job: TrainingJob, wait: Duration) -> Result<TrainingJob, Error> {
+    async fn wait_for_end(&self, job: TrainingJob, until: Option<Instant>) -> Result<TrainingJob, Error> {
         match self.active_job(&job.name) {
             None if job.has_ended() => Ok(job),
             None => self.job(&job.name).await,
             Some(active) => {
-                // What is known when the time is over is the answer.
-                let _ = tokio::time::timeout(wait, active.ended()).await;
+                match until {
+                    // What is known when the time is over is the answer.
+                    Some(until) => _ = tokio::time::timeout_at(until, active.ended()).await,
+                    None => active.ended().await,
+                }
                 Ok(active.snapshot())
             }
         }
     }
 
-    fn check_room(&self, classifier: &ClassifierName) -> Result<(), Error> {
-        let active = self.active();
+    /// Takes the place of the classifier's one job, which is free again when what is returned is dropped; by then the job
+    /// itself has it.
+    fn reserve(&self, classifier: &ClassifierName) -> Result<Place, Error> {
+        let mut active = self.active();
         if active.is_stopping {
             return Err(Error::Stopping);
         }
-        if let Some(running) = active.jobs.keys().find(|name| name.classifier == *classifier) {
-            return Err(Error::JobRunning(running.clone()));
+        let running = |jobs: &HashMap<JobName, Arc<ActiveJob>>| {
+            let running = jobs.iter().filter(|(_, job)| !job.has_ended()).map(|(name, _)| name.clone());
+            running.collect::<Vec<_>>()
+        };
+        let running = running(&active.jobs);
+        if let Some(name) = running.iter().find(|name| name.classifier == *classifier) {
+            return Err(Error::JobRunning(name.clone()));
+        }
+        if active.beginning.contains(classifier) {
+            return Err(Error::JobBeginning(classifier.clone()));
         }
         let limit = self.max_jobs.get();
-        if active.jobs.len() >= limit as usize { Err(Error::TooManyJobs { limit }) } else { Ok(()) }
+        if running.len() + active.beginning.len() >= limit as usize {
+            return Err(Error::TooManyJobs { limit });
+        }
+        active.beginning.insert(classifier.clone());
+        Ok(Place { active: Arc::clone(&self.active), classifier: classifier.clone() })
     }
 
     fn known_job(&self, record: JobRecord) -> Result<TrainingJob, Error> {
@@ -327,7 +372,7 @@ impl TrainingService {
 }
 
 /// Whether there is something to learn: two topics, and a word. What only training finds out fails the job.
-fn check_usable(call: &TrainCall, stored: &[TopicCount]) -> Result<(), Error> {
+fn check_usable(call: &TrainCall, stored: &[TopicCount], max_topics: NonZeroU32) -> Result<(), Error> {
     let given = call.examples.iter().flat_map(|example| example.topics()).map(Topic::as_str);
     let mut topics: Vec<&str> = stored.iter().map(|count| count.topic.as_str()).chain(given).collect();
     topics.sort_unstable();
@@ -337,6 +382,9 @@ fn check_usable(call: &TrainCall, stored: &[TopicCount]) -> Result<(), Error> {
     let problem = match topics[..] {
         [] => "no document has a topic; give labelled documents of at least two topics".to_owned(),
         [only] => format!("every document has the topic {only:?}; give labelled documents of at least two topics"),
+        _ if topics.len() > max_topics.get() as usize => {
+            format!("there are {} topics; the limit max_topics is {max_topics}; merge some", topics.len())
+        }
         _ if !knows_words => {
             "no document has a word to learn from; check that the texts are what you meant to send".to_owned()
         }

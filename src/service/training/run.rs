@@ -39,6 +39,7 @@ pub(super) struct Plan {
     pub(super) turn: Arc<Semaphore>,
     pub(super) job: Arc<ActiveJob>,
     pub(super) documents: Documents,
+    pub(super) max_topics: usize,
 }
 
 /// Why a job ends without a version.
@@ -61,8 +62,8 @@ struct Prepared {
 impl Plan {
     /// Does the job, and stores how it ended.
     pub(super) async fn run(mut self) {
-        let begun = Instant::now();
-        let end = match self.train(begun).await {
+        let mut begun = Instant::now();
+        let end = match self.train(&mut begun).await {
             Ok(()) => return,
             Err(end) => end,
         };
@@ -81,7 +82,7 @@ impl Plan {
         let ended_at_ms = match ended {
             Ok((_, ended_at_ms)) => ended_at_ms,
             Err(error) => {
-                // The next start ends it.
+                // The classifier's next job or the next start ends it.
                 tracing::error!(%error, job = %name, "how a job ended couldn't be stored");
                 job.created_at_ms
             }
@@ -91,17 +92,20 @@ impl Plan {
         });
     }
 
-    async fn train(&mut self, begun: Instant) -> Result<(), End> {
+    /// `begun` is set to when it is the job's turn.
+    async fn train(&mut self, begun: &mut Instant) -> Result<(), End> {
         let turn = Arc::clone(&self.turn);
         let _turn = tokio::select! {
             () = self.job.stopping() => return Err(End::Stopped),
             turn = turn.acquire_owned() => turn,
         };
+        *begun = Instant::now();
         self.job.reading();
         let examples = self.read().await?;
         self.job.update(|job| job.details.n_documents = examples.len());
-        let (job, config) = (Arc::clone(&self.job), self.job.snapshot().details.config);
-        let prepared = on_pool(&self.pool, move || prepare(examples, &config, &job, begun)).await??;
+        let (job, config, begun) = (Arc::clone(&self.job), self.job.snapshot().details.config, *begun);
+        let max_topics = self.max_topics;
+        let prepared = on_pool(&self.pool, move || prepare(examples, &config, &job, begun, max_topics)).await??;
         self.job.publishing();
         self.publish(prepared).await
     }
@@ -132,8 +136,8 @@ impl Plan {
         let prepared = Arc::new(prepared);
         loop {
             let incumbent = self.models.incumbent(&job.name.classifier).await?;
-            let parent = incumbent.as_ref().map(|(stable, _)| stable.name.number);
-            let checks = self.check(&prepared, incumbent).await?;
+            let parent = incumbent.stable;
+            let checks = self.check(&prepared, incumbent.answering).await?;
             if self.job.stop_reason().is_some() {
                 return Err(End::Stopped);
             }
@@ -159,7 +163,7 @@ impl Plan {
                 n_documents: prepared.dataset.targets().n_documents(),
                 promoted,
                 checks,
-                evaluation: Some(prepared.model.classifier.provenance().evaluation.clone()),
+                evaluation: Some(details.provenance.evaluation),
                 seconds: prepared.seconds,
                 fraction: 1.0,
                 ..job.details.clone()
@@ -203,10 +207,17 @@ fn prepare(
     config: &TrainingConfig,
     job: &ActiveJob,
     begun: Instant,
+    max_topics: usize,
 ) -> Result<Prepared, End> {
     let mut issues = find_unusable(&examples);
     let unusable = |message: String| JobFailure { reason: FailureReason::UnusableDocuments, message };
     let dataset = Dataset::new(examples).map_err(|error| End::Failed(unusable(error.to_string())))?;
+    if dataset.topics().len() > max_topics {
+        let n_topics = dataset.topics().len();
+        return Err(End::Failed(unusable(format!(
+            "there are {n_topics} topics; the limit max_topics is {max_topics}"
+        ))));
+    }
     let names = dataset.topics().iter().map(Topic::as_str);
     issues.extend(find_small_topics(names.zip(dataset.targets().documents_per_topic())));
     let trained = train(&dataset, config, job).map_err(|error| match error {
@@ -218,7 +229,7 @@ fn prepare(
     let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::SelfTestFailed, message });
     let model = artifact::decode(artifact::encode(&trained.classifier).into())
         .map_err(|error| failed(format!("the trained model can't be loaded: {error}")))?;
-    let self_test_check = gate::check_self_test(self_test.run(&model.classifier, documents.iter().copied()));
+    let self_test_check = gate::check_self_test(self_test.run(&model.classifier, documents.iter().copied(), 0.0));
     if !self_test_check.passed {
         return Err(failed(self_test_check.description));
     }
