@@ -19,13 +19,14 @@ for split in train test; do
             >"$work/sib200_english_$split.jsonl"
 done
 
-topicd() { cargo run --quiet --release --manifest-path "$here/../Cargo.toml" -- "$@"; }
+topicd() { cargo run --quiet --release --manifest-path "${here%/*}/Cargo.toml" -- "$@"; }
 topicd train --data "$corpora/wcep_topics/train.jsonl.gz" "$work/sib200_english_train.jsonl" \
     --balance full --c 0.125 --max-features 108000 --out "$work/news.topicd"
-mv "$work/news.topicd" "$out"
 echo
 echo "On the test split of wcep_topics:"
-topicd evaluate --model "$out" --data "$corpora/wcep_topics/test.jsonl.gz"
+topicd evaluate --model "$work/news.topicd" --data "$corpora/wcep_topics/test.jsonl.gz"
 echo
 echo "On the English test sentences of SIB-200:"
-topicd evaluate --model "$out" --data "$work/sib200_english_test.jsonl"
+topicd evaluate --model "$work/news.topicd" --data "$work/sib200_english_test.jsonl"
+# Last, because topicd is built anew when its bundled model has changed.
+mv "$work/news.topicd" "$out"

@@ -7,9 +7,10 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::abstention::{Abstention, AbstentionOptions, Decision};
 use crate::calibration::Calibrator;
 use crate::dataset::LabelKind;
-use crate::decision::{AbstainReason, Decision, DecisionRule, Probability};
+use crate::decision::{DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
 use crate::evaluation::{Evaluation, Predictions};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
@@ -27,8 +28,8 @@ pub struct ClassifyOptions {
     pub top_k: Option<NonZeroUsize>,
     /// Topics less probable than this are left out, except the most probable one.
     pub min_probability: Probability,
-    /// When no topic is at least this probable, none is assigned.
-    pub abstain_below: Probability,
+    /// What has to be so that topics are assigned, where that isn't what training found.
+    pub abstention: AbstentionOptions,
     /// Which topics' raw scores are explained.
     pub explain: Explain,
     /// Terms that an explanation lists one by one; `None`: [`DEFAULT_MAX_TERMS`].
@@ -90,6 +91,7 @@ pub struct Classifier {
     pub(crate) weights: QuantizedWeights,
     pub(crate) calibrator: Calibrator,
     pub(crate) decision_rule: DecisionRule,
+    pub(crate) abstention: Abstention,
     pub(crate) provenance: Provenance,
 }
 
@@ -103,23 +105,17 @@ pub struct ClassifyScratch {
 }
 
 impl Classifier {
-    /// Puts the parts together; `None` when they don't fit each other.
-    pub(crate) fn new(
-        topics: Vec<Topic>,
-        label_kind: LabelKind,
-        vectorizer: Vectorizer,
-        weights: QuantizedWeights,
-        calibrator: Calibrator,
-        decision_rule: DecisionRule,
-        provenance: Provenance,
-    ) -> Option<Self> {
-        let fits = topics.len() >= 2
-            && topics.is_sorted_by(|a, b| a < b)
-            && weights.n_topics() == topics.len()
-            && weights.n_features() == vectorizer.vocabulary().len()
-            && calibrator.is_valid(topics.len())
-            && decision_rule.is_valid(topics.len());
-        fits.then_some(Self { topics, label_kind, vectorizer, weights, calibrator, decision_rule, provenance })
+    /// Itself; `None` when its parts don't fit each other.
+    pub(crate) fn if_consistent(self) -> Option<Self> {
+        let n_topics = self.topics.len();
+        let fits = n_topics >= 2
+            && self.topics.is_sorted_by(|a, b| a < b)
+            && self.weights.n_topics() == n_topics
+            && self.weights.n_features() == self.vectorizer.vocabulary().len()
+            && self.calibrator.is_valid(n_topics)
+            && self.decision_rule.is_valid(n_topics)
+            && self.abstention.is_valid();
+        fits.then_some(self)
     }
 
     /// The topics, sorted.
@@ -135,6 +131,11 @@ impl Classifier {
     /// The number of terms that it has weights for.
     pub fn n_terms(&self) -> usize {
         self.vectorizer.vocabulary().len()
+    }
+
+    /// What a document has to have so that topics are assigned to it.
+    pub fn abstention(&self) -> &Abstention {
+        &self.abstention
     }
 
     /// Where it comes from.
@@ -160,8 +161,10 @@ impl Classifier {
             .map(|(topic, (&raw_score, &probability))| TopicScore { topic, probability, raw_score, assigned: false })
             .collect();
         topics.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.topic.cmp(&b.topic)));
-        let knows_nothing = scratch.row.row().features.is_empty();
-        let decision = decide(&topics, stats, knows_nothing, options);
+        let has_known_terms = !scratch.row.row().features.is_empty();
+        let probability = |place: usize| topics.get(place).map_or(0.0, |score| score.probability);
+        let lead = (probability(0), probability(1));
+        let decision = self.abstention.decide(document, stats, has_known_terms, lead, &options.abstention);
         if decision == Decision::Assigned {
             for (place, score) in topics.iter_mut().enumerate() {
                 score.assigned = self.decision_rule.assigns(score.topic, score.raw_score, place == 0);
@@ -252,18 +255,5 @@ impl Classifier {
         let labels = Targets::new(topics.len(), labels);
         let predictions = Predictions { probabilities, assigned: Targets::new(topics.len(), &assigned) };
         Evaluation::of(&predictions, &labels, &topics, single_label)
-    }
-}
-
-/// Whether the scores are anything to go by.
-fn decide(topics: &[TopicScore], stats: DocumentStats, knows_nothing: bool, options: &ClassifyOptions) -> Decision {
-    if stats.n_tokens == 0 {
-        Decision::Abstained(AbstainReason::NoTokens)
-    } else if knows_nothing {
-        Decision::Abstained(AbstainReason::FewKnownTokens)
-    } else if topics.first().is_none_or(|score| score.probability < options.abstain_below.get()) {
-        Decision::Abstained(AbstainReason::LowProbability)
-    } else {
-        Decision::Assigned
     }
 }

@@ -1,4 +1,4 @@
-//! Probabilities → which topics are assigned, or why none is.
+//! Scores → which topics are assigned. When none should be is [`crate::abstention`]'s matter.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ const SHRINKAGE: f64 = 10.0;
 pub struct Probability(f64);
 
 impl Probability {
+    /// The smallest one.
+    pub const ZERO: Self = Self(0.0);
+
     /// `None` for NaN and for anything outside 0 to 1.
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Self(value))
@@ -21,26 +24,6 @@ impl Probability {
     pub fn get(self) -> f64 {
         self.0
     }
-}
-
-/// Whether topics were assigned to a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// The topics marked as assigned are the answer.
-    Assigned,
-    /// No topic is assigned.
-    Abstained(AbstainReason),
-}
-
-/// Why no topic was assigned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AbstainReason {
-    /// No topic is probable enough.
-    LowProbability,
-    /// The document has tokens, but the vocabulary has none of its terms.
-    FewKnownTokens,
-    /// The document has no tokens: white space, punctuation or emoji only.
-    NoTokens,
 }
 
 /// How topics are assigned to a document with usable text.
@@ -82,6 +65,14 @@ impl DecisionRule {
         match self {
             Self::MostProbable => is_most_probable,
             Self::Thresholds { thresholds } => thresholds.get(topic).is_some_and(|&threshold| raw_score > threshold),
+        }
+    }
+
+    /// The raw score that a topic must be above to be assigned; `None` where the most probable topic is assigned.
+    pub fn threshold(&self, topic: usize) -> Option<f64> {
+        match self {
+            Self::MostProbable => None,
+            Self::Thresholds { thresholds } => thresholds.get(topic).copied(),
         }
     }
 

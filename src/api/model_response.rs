@@ -7,9 +7,10 @@ use super::pb::data_issue::{DocumentName as PbDocumentName, Kind};
 use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
+use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{DataIssue, IssueKind};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{CoveragePoint, Evaluation, ReliabilityBin};
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
@@ -62,10 +63,31 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         config: Some(training_config(&provenance.config)),
         c: provenance.c,
         evaluation: Some(evaluation(&provenance.evaluation)),
+        abstention: Some(abstention(details.abstention)),
         checks: details.checks.into_iter().map(promotion_check).collect(),
         training_duration: details.training_seconds.and_then(duration),
         trained_by: provenance.software_version,
     }
+}
+
+/// A version among others: without what is large.
+pub fn listed_version(info: VersionInfo) -> pb::ModelVersion {
+    let mut version = model_version(info);
+    version.evaluation.iter_mut().for_each(leave_out_details);
+    version
+}
+
+/// A training job among others: without what is large.
+pub fn listed_job(job: TrainingJob) -> pb::TrainingJob {
+    let mut job = training_job(job);
+    job.evaluation.iter_mut().for_each(leave_out_details);
+    job
+}
+
+fn leave_out_details(evaluation: &mut pb::Evaluation) {
+    evaluation.confusions.clear();
+    evaluation.reliability.clear();
+    evaluation.coverage.clear();
 }
 
 /// A training job.
@@ -130,7 +152,18 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         f1: topic.f1,
         document_count: topic.n_documents as u64,
         assigned_count: topic.n_assigned as u64,
+        threshold: topic.threshold,
     });
+    let bin = |bin: &ReliabilityBin| pb::ReliabilityBin {
+        count: bin.n as u64,
+        mean_probability: bin.mean_probability,
+        share_true: bin.share_true,
+    };
+    let point = |point: &CoveragePoint| pb::CoveragePoint {
+        coverage: point.coverage,
+        min_probability: point.min_probability,
+        accuracy: point.accuracy,
+    };
     pb::Evaluation {
         document_count: evaluation.n_documents as u64,
         accuracy: evaluation.accuracy,
@@ -139,7 +172,32 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         log_loss: evaluation.log_loss,
         expected_calibration_error: evaluation.expected_calibration_error,
         topics: topics.collect(),
+        confusions: confusions(evaluation),
+        reliability: evaluation.reliability.iter().map(bin).collect(),
+        coverage: evaluation.coverage.iter().map(point).collect(),
     }
+}
+
+/// The cells of the confusion matrix that aren't 0 and aren't on its diagonal.
+fn confusions(evaluation: &Evaluation) -> Vec<pb::Confusion> {
+    let name = |topic: usize| evaluation.topics.get(topic).map(|topic| topic.topic.clone()).unwrap_or_default();
+    let cells = evaluation.confusion_matrix.iter().enumerate().flat_map(|(label, row)| {
+        row.iter()
+            .enumerate()
+            .filter(move |(topic, n)| *topic != label && **n > 0)
+            .map(move |(topic, n)| (label, topic, *n))
+    });
+    let confusion = |(label, topic, n_documents)| pb::Confusion {
+        topic: name(label),
+        assigned_topic: name(topic),
+        document_count: n_documents as u64,
+    };
+    cells.map(confusion).collect()
+}
+
+fn abstention(abstention: Abstention) -> pb::Abstention {
+    let Abstention { min_probability, min_margin, usual_known_share, languages } = abstention;
+    pb::Abstention { min_probability, min_margin, usual_known_share, languages }
 }
 
 /// What training is told.
@@ -154,6 +212,12 @@ pub fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
         balance: balance.into(),
         max_features: config.max_features.map_or(0, |n| n.get() as u64),
         seed: config.seed,
+        label_kind: match config.label_kind {
+            None => pb::LabelKind::Unspecified.into(),
+            Some(LabelKind::SingleLabel) => pb::LabelKind::SingleLabel.into(),
+            Some(LabelKind::MultiLabel) => pb::LabelKind::MultiLabel.into(),
+        },
+        selective_accuracy: Some(config.selective_accuracy),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::pb;
 use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
 use super::pb::span::Field as PbField;
+use crate::abstention::{AbstainReason, Decision};
 use crate::config::Limits;
-use crate::decision::{AbstainReason, Decision};
 use crate::document::Topic;
 use crate::explanation::{TermContribution, TopicExplanation};
 use crate::service::{Answer, LiveVersion};
@@ -72,6 +72,8 @@ fn decision(decision: Decision) -> pb::Decision {
                 AbstainReason::LowProbability => PbAbstainReason::LowProbability,
                 AbstainReason::FewKnownTokens => PbAbstainReason::FewKnownTokens,
                 AbstainReason::NoTokens => PbAbstainReason::NoTokens,
+                AbstainReason::SmallMargin => PbAbstainReason::SmallMargin,
+                AbstainReason::OtherLanguage => PbAbstainReason::OtherLanguage,
             };
             (Outcome::Abstained, reason)
         }

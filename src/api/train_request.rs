@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 use super::pb;
 use super::violations::Violations;
 use crate::config::Limits;
+use crate::dataset::LabelKind;
 use crate::document::LabeledDocument;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::service::{Error, Scope, TrainCall};
 use crate::store::RequestId;
-use crate::training_config::TrainingConfig;
+use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
 
 /// Checks a request for a training.
 ///
@@ -145,15 +146,40 @@ impl Violations {
         };
         let c = (config.c != 0.0).then_some(config.c);
         let max_features = usize::try_from(config.max_features).ok().and_then(NonZeroUsize::new);
-        let checked = TrainingConfig { c, balance, max_features, seed: config.seed };
-        if checked.check().is_err() {
-            let description = format!(
-                "is {}; give a number from 0.0001 to 10000, or leave it out to have it chosen by cross-validation",
-                config.c
-            );
-            self.add("config.c", "OUT_OF_RANGE", description);
+        let label_kind = self.check_label_kind(config.label_kind);
+        let selective_accuracy = config.selective_accuracy.unwrap_or(DEFAULT_SELECTIVE_ACCURACY);
+        let checked = TrainingConfig { c, balance, max_features, seed: config.seed, label_kind, selective_accuracy };
+        match checked.check() {
+            Ok(()) => {}
+            Err(ConfigError::C(c)) => {
+                let description = format!(
+                    "is {c}; give a number from 0.0001 to 10000, or leave it out to have it chosen by cross-validation"
+                );
+                self.add("config.c", "OUT_OF_RANGE", description);
+            }
+            Err(ConfigError::SelectiveAccuracy(accuracy)) => {
+                let description = format!(
+                    "is {accuracy}; give a number from 0 to 1, or leave it out for {DEFAULT_SELECTIVE_ACCURACY}"
+                );
+                self.add("config.selective_accuracy", "OUT_OF_RANGE", description);
+            }
         }
         checked
+    }
+
+    fn check_label_kind(&mut self, label_kind: i32) -> Option<LabelKind> {
+        match pb::LabelKind::try_from(label_kind) {
+            Ok(pb::LabelKind::Unspecified) => None,
+            Ok(pb::LabelKind::SingleLabel) => Some(LabelKind::SingleLabel),
+            Ok(pb::LabelKind::MultiLabel) => Some(LabelKind::MultiLabel),
+            Err(prost::UnknownEnumValue(number)) => {
+                let description = format!(
+                    "is {number}, which means nothing; use LABEL_KIND_SINGLE_LABEL (1) or LABEL_KIND_MULTI_LABEL (2)"
+                );
+                self.add("config.label_kind", "UNKNOWN_VALUE", description);
+                None
+            }
+        }
     }
 
     fn check_wait(&mut self, wait: Option<prost_types::Duration>) -> Duration {

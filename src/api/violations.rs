@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use super::pb;
+use crate::abstention::AbstentionOptions;
 use crate::classifier::ClassifyOptions;
 use crate::config::Limits;
 use crate::decision::Probability;
@@ -108,7 +109,10 @@ impl Violations {
         let checked = ClassifyOptions {
             top_k: NonZeroUsize::new(options.top_k as usize),
             min_probability: self.check_probability("options.min_probability", options.min_probability),
-            abstain_below: self.check_probability("options.abstain_below", options.abstain_below),
+            abstention: AbstentionOptions {
+                abstain_below: options.abstain_below.map(|p| self.check_probability("options.abstain_below", p)),
+                min_margin: options.min_margin.map(|p| self.check_probability("options.min_margin", p)),
+            },
             explain: self.check_explain(options.explain),
             max_terms: NonZeroUsize::new(options.max_terms as usize),
         };

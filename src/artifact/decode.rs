@@ -41,15 +41,17 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
         QuantizedWeights::new(weights, scales, Packed::new(section(SectionKind::Biases))?)
     })()
     .ok_or(ArtifactError::Malformed("its linear weights don't fit each other"))?;
-    let classifier = Classifier::new(
+    let classifier = Classifier {
         topics,
-        metadata.label_kind,
+        label_kind: metadata.label_kind,
         vectorizer,
         weights,
-        metadata.calibrator,
-        metadata.decision_rule,
-        metadata.provenance,
-    )
+        calibrator: metadata.calibrator,
+        decision_rule: metadata.decision_rule,
+        abstention: metadata.abstention,
+        provenance: metadata.provenance,
+    }
+    .if_consistent()
     .ok_or(ArtifactError::Malformed("its parts don't fit each other"))?;
     Ok(Artifact { classifier, checksum: header.checksum.get(), bytes: file })
 }

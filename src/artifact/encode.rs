@@ -17,6 +17,7 @@ pub fn encode(classifier: &Classifier) -> Vec<u8> {
         hash_seed: vocabulary.seed,
         calibrator: classifier.calibrator.clone(),
         decision_rule: classifier.decision_rule.clone(),
+        abstention: classifier.abstention.clone(),
         provenance: classifier.provenance.clone(),
     };
     // Strings, numbers and lists of them: there is nothing that JSON can't hold.

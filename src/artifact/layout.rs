@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::abstention::Abstention;
 use crate::calibration::Calibrator;
 use crate::classifier::Provenance;
 use crate::dataset::LabelKind;
 use crate::decision::DecisionRule;
 
 pub(super) const MAGIC: [u8; 8] = *b"TOPICD\r\n";
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// Sections start at multiples of this: a cache line, and the widest vector register.
 pub(super) const ALIGNMENT: usize = 64;
 
@@ -73,6 +74,7 @@ pub(super) struct Metadata {
     pub(super) hash_seed: u64,
     pub(super) calibrator: Calibrator,
     pub(super) decision_rule: DecisionRule,
+    pub(super) abstention: Abstention,
     pub(super) provenance: Provenance,
 }
 

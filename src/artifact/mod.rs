@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes
 //!      0      8  magic "TOPICD\r\n": no text file starts so, and a transfer that changes line ends breaks it
-//!      8      4  format version, 1
+//!      8      4  format version, 2
 //!     12      4  number of sections, n
 //!     16      8  length of the file
 //!     24      8  XXH3-64 of all other bytes of the file
@@ -13,7 +13,7 @@
 //!
 //! All numbers are little-endian. What is large is used where it lies ([`crate::packed`]); nothing is rebuilt at
 //! loading. Sections (`layout.rs` numbers them): JSON of everything small (topics, calibration, decision rule,
-//! provenance), the vocabulary's hash table, its terms (front-coded) and their block index, a TF-IDF weight a term,
+//! abstention, provenance), the vocabulary's hash table, its terms (front-coded) and their block index, a TF-IDF weight a term,
 //! an 8-bit weight a term and topic, a scale a term, a bias a topic.
 //!
 //! A change of what is written, of the term hash or of tokenizing needs a new format version. Reading validates

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use super::inputs::{BadRows, ModelArgs, ReadingArgs};
 use super::{CommandResult, explanation_table};
+use crate::abstention::{AbstainReason, AbstentionOptions, Decision};
 use crate::api::{json, response};
 use crate::classifier::{ClassifyOptions, DEFAULT_MAX_TERMS};
-use crate::decision::{AbstainReason, Decision, Probability};
+use crate::decision::Probability;
 use crate::document::Document;
 use crate::explanation::Explain;
 use crate::formats::{self, Format, RowError, Rows, Strictness};
@@ -51,9 +52,13 @@ pub struct Args {
     #[arg(long, value_name = "PROBABILITY", default_value = "0", value_parser = probability)]
     min_probability: Probability,
 
-    /// Assign no topic when none is at least this probable (0 to 1).
-    #[arg(long, value_name = "PROBABILITY", default_value = "0", value_parser = probability)]
-    abstain_below: Probability,
+    /// Assign no topic when none is at least this probable (0 to 1). Left out: what training found.
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    abstain_below: Option<Probability>,
+
+    /// Assign no topic when the most probable one leads by less than this (0 to 1). Left out: what training found.
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    min_margin: Option<Probability>,
 
     /// Show which words spoke for and against the most probable topic; with --top-k or --json, each topic shown.
     #[arg(long)]
@@ -105,7 +110,7 @@ fn classify_file(
     let options = ClassifyOptions {
         top_k: args.top_k,
         min_probability: args.min_probability,
-        abstain_below: args.abstain_below,
+        abstention: AbstentionOptions { abstain_below: args.abstain_below, min_margin: args.min_margin },
         explain: match (args.explain, args.json, args.top_k) {
             (false, ..) => Explain::Nothing,
             // A person wants to know why it is this topic; more are shown when they are asked for.
@@ -215,7 +220,9 @@ fn decision(answer: &Answer) -> String {
             if topics.is_empty() { "no topic fits".to_owned() } else { topics.join(", ") }
         }
         Decision::Abstained(AbstainReason::LowProbability) => "no topic is probable enough".to_owned(),
-        Decision::Abstained(AbstainReason::FewKnownTokens) => "the model knows none of its words".to_owned(),
+        Decision::Abstained(AbstainReason::SmallMargin) => "two topics are about as probable".to_owned(),
+        Decision::Abstained(AbstainReason::FewKnownTokens) => "the model knows too few of its words".to_owned(),
+        Decision::Abstained(AbstainReason::OtherLanguage) => "the model has learned nothing in its language".to_owned(),
         Decision::Abstained(AbstainReason::NoTokens) => "there are no words in it".to_owned(),
     }
 }

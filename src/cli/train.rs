@@ -16,13 +16,14 @@ use super::{CommandResult, evaluation_table, train_remote};
 use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
 use crate::classifier::Classifier;
-use crate::dataset::{Dataset, Intake};
+use crate::dataset::{Dataset, Intake, LabelKind};
+use crate::decision::Probability;
 use crate::evaluation::Evaluation;
 use crate::formats::ReadOutcome;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::training::{Progress, Stage, fraction_of_training, train};
-use crate::training_config::TrainingConfig;
+use crate::training_config::{DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
 
 /// What `topicd train` is told.
 #[derive(Debug, clap::Args)]
@@ -81,6 +82,15 @@ pub(super) struct TrainingArgs {
     #[arg(long, value_name = "NUMBER")]
     max_features: Option<NonZeroUsize>,
 
+    /// Whether documents have one topic or any number. Left out: any number if at least 1 % of them have several.
+    #[arg(long, value_enum)]
+    label_kind: Option<LabelKindArg>,
+
+    /// The share of right answers that is wanted where a topic is assigned (0 to 1): the model abstains where it is too
+    /// unsure for that. 0: it never does.
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SELECTIVE_ACCURACY, value_parser = selective_accuracy)]
+    selective_accuracy: f64,
+
     /// Shuffles folds and documents; the same seed and documents give the same bytes.
     #[arg(long, default_value_t)]
     seed: u64,
@@ -88,7 +98,14 @@ pub(super) struct TrainingArgs {
 
 impl TrainingArgs {
     fn to_config(&self) -> TrainingConfig {
-        TrainingConfig { c: self.c, balance: self.balance.into(), max_features: self.max_features, seed: self.seed }
+        TrainingConfig {
+            c: self.c,
+            balance: self.balance.into(),
+            max_features: self.max_features,
+            seed: self.seed,
+            label_kind: self.label_kind.map(Into::into),
+            selective_accuracy: self.selective_accuracy,
+        }
     }
 
     /// The same for a server.
@@ -117,6 +134,29 @@ impl From<BalanceArg> for Balance {
             BalanceArg::Full => Self::Full,
         }
     }
+}
+
+/// [`LabelKind`], as the command line spells it.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LabelKindArg {
+    /// One topic a document.
+    Single,
+    /// Any number of topics a document, also none.
+    Multi,
+}
+
+impl From<LabelKindArg> for LabelKind {
+    fn from(label_kind: LabelKindArg) -> Self {
+        match label_kind {
+            LabelKindArg::Single => Self::SingleLabel,
+            LabelKindArg::Multi => Self::MultiLabel,
+        }
+    }
+}
+
+fn selective_accuracy(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().and_then(Probability::new);
+    share.map(Probability::get).ok_or_else(|| "it must be a number from 0 to 1".to_owned())
 }
 
 fn c(text: &str) -> Result<f32, String> {
@@ -158,7 +198,7 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     config.check()?;
     let file = NewModelFile::create(out)?;
     let outcome = read(args)?;
-    let dataset = Dataset::new(outcome.examples)?;
+    let dataset = Dataset::of_kind(outcome.examples, config.label_kind)?;
     let bar = StageBar::new();
     let classifier = train(&dataset, &config, &bar)?.classifier;
     bar.finish();

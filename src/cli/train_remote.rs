@@ -100,6 +100,7 @@ fn evaluation(message: pb::Evaluation) -> Evaluation {
         f1: topic.f1,
         n_documents: topic.document_count as usize,
         n_assigned: topic.assigned_count as usize,
+        threshold: topic.threshold,
     });
     Evaluation {
         n_documents: message.document_count as usize,
@@ -110,6 +111,8 @@ fn evaluation(message: pb::Evaluation) -> Evaluation {
         expected_calibration_error: message.expected_calibration_error,
         topics: topics.collect(),
         confusion_matrix: Vec::new(),
+        reliability: Vec::new(),
+        coverage: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The metrics, each by its usual definition (as scikit-learn's, which the tests compare with).
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use crate::document::Topic;
@@ -8,6 +8,8 @@ use crate::targets::Targets;
 
 /// Bins of the expected calibration error.
 const CALIBRATION_BINS: usize = 15;
+/// Points of the coverage curve.
+const COVERAGE_POINTS: usize = 20;
 /// The least probability that log loss counts, so that one impossible answer doesn't make it infinite.
 const MIN_PROBABILITY: f64 = 1e-15;
 
@@ -39,6 +41,13 @@ pub struct Evaluation {
     pub expected_calibration_error: f64,
     /// Each topic, in the classifier's order.
     pub topics: Vec<TopicEvaluation>,
+    /// The 15 bins of the calibration error, by rising probability.
+    #[serde(default)]
+    pub reliability: Vec<ReliabilityBin>,
+    /// What accuracy would be if only the documents with the most probable answers were answered: a point for each
+    /// twentieth of the documents, by rising coverage.
+    #[serde(default)]
+    pub coverage: Vec<CoveragePoint>,
     /// One topic a document: for each label (row), how many documents were assigned each topic (column). Several: empty.
     pub confusion_matrix: Vec<Vec<usize>>,
 }
@@ -58,6 +67,31 @@ pub struct TopicEvaluation {
     pub n_documents: usize,
     /// Documents that were assigned the topic.
     pub n_assigned: usize,
+    /// The raw score that assigns it; `None` where the most probable topic is assigned.
+    #[serde(default)]
+    pub threshold: Option<f64>,
+}
+
+/// Probabilities of about the same size, and what came true of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// How many there are: of the most probable topics of documents, or of (document, topic) pairs.
+    pub n: usize,
+    /// Their mean; 0 when there is none.
+    pub mean_probability: f64,
+    /// The share that came true; 0 when there is none.
+    pub share_true: f64,
+}
+
+/// What happens when only documents with an answer at least so probable are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CoveragePoint {
+    /// The share of documents that are answered, above 0 to 1.
+    pub coverage: f64,
+    /// The least probability of the most probable topic among them.
+    pub min_probability: f64,
+    /// The share of them whose most probable topic is one of their labels.
+    pub accuracy: f64,
 }
 
 impl Evaluation {
@@ -78,7 +112,7 @@ impl Evaluation {
         let (hits, all): (f64, usize) = seen()
             .map(|topic| (topic.recall * topic.n_documents as f64, topic.n_documents + topic.n_assigned))
             .fold((0.0, 0), |(hits, all), (h, a)| (hits + h, all + a));
-        let (log_loss, expected_calibration_error) = if single_label {
+        let (log_loss, bins) = if single_label {
             single_label_losses(&predictions.probabilities, labels)
         } else {
             multi_label_losses(&predictions.probabilities, labels)
@@ -89,7 +123,9 @@ impl Evaluation {
             micro_f1: ratio(2.0 * hits, all),
             macro_f1: ratio(seen().map(|topic| topic.f1).sum(), seen().count()),
             log_loss,
-            expected_calibration_error,
+            expected_calibration_error: bins.expected_error(),
+            reliability: bins.to_reliability(),
+            coverage: coverage(&predictions.probabilities, labels),
             confusion_matrix: if single_label { confusion_matrix(assigned, labels) } else { Vec::new() },
             topics,
         }
@@ -137,6 +173,7 @@ fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Ve
             f1: ratio(2.0 * n_hits as f64, n_documents + n_assigned),
             n_documents,
             n_assigned,
+            threshold: None,
         })
         .collect()
 }
@@ -151,26 +188,55 @@ fn confusion_matrix(assigned: &Targets, labels: &Targets) -> Vec<Vec<usize>> {
     matrix
 }
 
-fn single_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, f64) {
+fn single_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, CalibrationBins) {
     let (mut loss, mut bins) = (0.0, CalibrationBins::default());
     for (document, row) in probabilities.rows().into_iter().enumerate() {
         let label = labels.of(document).first().map(|&topic| topic as usize);
         loss -= label.map_or(0.0, |label| row[label]).max(MIN_PROBABILITY).ln();
-        let best =
-            row.iter().enumerate().fold((0, 0.0), |best, (topic, &p)| if p > best.1 { (topic, p) } else { best });
+        let best = most_probable(row);
         bins.add(best.1, label == Some(best.0));
     }
-    (ratio(loss, labels.n_documents()), bins.expected_error())
+    (ratio(loss, labels.n_documents()), bins)
 }
 
-fn multi_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, f64) {
+fn multi_label_losses(probabilities: &Array2<f64>, labels: &Targets) -> (f64, CalibrationBins) {
     let (mut loss, mut bins) = (0.0, CalibrationBins::default());
     for ((document, topic), &p) in probabilities.indexed_iter() {
         let has = labels.has(document, topic);
         loss -= if has { p } else { 1.0 - p }.max(MIN_PROBABILITY).ln();
         bins.add(p, has);
     }
-    (ratio(loss, labels.n_documents()), bins.expected_error())
+    (ratio(loss, labels.n_documents()), bins)
+}
+
+fn most_probable(row: ArrayView1<'_, f64>) -> (usize, f64) {
+    row.iter().enumerate().fold((0, 0.0), |best, (topic, &p)| if p > best.1 { (topic, p) } else { best })
+}
+
+fn coverage(probabilities: &Array2<f64>, labels: &Targets) -> Vec<CoveragePoint> {
+    let answer = |(document, row): (usize, ArrayView1<'_, f64>)| {
+        let (topic, probability) = most_probable(row);
+        (probability, labels.has(document, topic))
+    };
+    let mut answers: Vec<(f64, bool)> = probabilities.rows().into_iter().enumerate().map(answer).collect();
+    answers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut points: Vec<CoveragePoint> = Vec::with_capacity(COVERAGE_POINTS);
+    let (mut n_answered, mut n_right) = (0, 0);
+    for step in 1..=COVERAGE_POINTS {
+        let n_wanted = (answers.len() * step).div_ceil(COVERAGE_POINTS);
+        // Documents of the same probability are answered together or not at all.
+        while let Some(&(probability, is_right)) = answers.get(n_answered)
+            && (n_answered < n_wanted || probability == answers[n_answered - 1].0)
+        {
+            (n_answered, n_right) = (n_answered + 1, n_right + usize::from(is_right));
+        }
+        let Some(&(min_probability, _)) = n_answered.checked_sub(1).and_then(|last| answers.get(last)) else { break };
+        let coverage = ratio(n_answered as f64, answers.len());
+        if points.last().is_none_or(|last| last.coverage < coverage) {
+            points.push(CoveragePoint { coverage, min_probability, accuracy: ratio(n_right as f64, n_answered) });
+        }
+    }
+    points
 }
 
 /// Probabilities and what came true, by bin.
@@ -192,5 +258,14 @@ impl CalibrationBins {
     fn expected_error(&self) -> f64 {
         let n = self.bins.iter().map(|bin| bin.2).sum();
         ratio(self.bins.iter().map(|(sum, n_true, _)| (sum - *n_true as f64).abs()).sum(), n)
+    }
+
+    fn to_reliability(&self) -> Vec<ReliabilityBin> {
+        let bin = |&(sum, n_true, n): &(f64, usize, usize)| ReliabilityBin {
+            n,
+            mean_probability: ratio(sum, n),
+            share_true: ratio(n_true as f64, n),
+        };
+        self.bins.iter().map(bin).collect()
     }
 }

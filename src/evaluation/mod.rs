@@ -2,4 +2,4 @@
 
 mod metrics;
 
-pub use metrics::{Evaluation, Predictions, TopicEvaluation, macro_f1};
+pub use metrics::{CoveragePoint, Evaluation, Predictions, ReliabilityBin, TopicEvaluation, macro_f1};

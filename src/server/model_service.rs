@@ -56,7 +56,7 @@ impl model_service_server::ModelService for ModelService {
         let page = model_request::page(&classifier, page_size, &page_token)?;
         let mut versions = self.models.versions(&page.classifier, page.below, page.size + 1).await?;
         let next_page_token = cut_page(&mut versions, page.size, |version| version.record.number.get());
-        let model_versions = versions.into_iter().map(model_response::model_version).collect();
+        let model_versions = versions.into_iter().map(model_response::listed_version).collect();
         Ok(Response::new(pb::ListModelVersionsResponse { model_versions, next_page_token }))
     }
 
@@ -104,7 +104,7 @@ impl model_service_server::ModelService for ModelService {
         let page = model_request::page(&classifier, page_size, &page_token)?;
         let mut jobs = self.training.jobs(&page.classifier, page.below, page.size + 1).await?;
         let next_page_token = cut_page(&mut jobs, page.size, |job| job.name.number.get());
-        let training_jobs = jobs.into_iter().map(model_response::training_job).collect();
+        let training_jobs = jobs.into_iter().map(model_response::listed_job).collect();
         Ok(Response::new(pb::ListTrainingJobsResponse { training_jobs, next_page_token }))
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::live::LiveVersion;
 use super::out_of_fold::OutOfFold;
+use crate::abstention::AbstentionOptions;
 use crate::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
 use crate::dataset::Dataset;
 use crate::document::{Document, Topic};
@@ -140,7 +141,9 @@ fn assigned_by<'a>(
     document: &Document,
     scratch: &'a mut ClassifyScratch,
 ) -> impl Iterator<Item = usize> + use<'a> {
-    let classification = classifier.classify(document, &ClassifyOptions::default(), scratch);
+    // Versions are compared by what they would say, not by how shy they are.
+    let options = ClassifyOptions { abstention: AbstentionOptions::ANY_PROBABILITY, ..ClassifyOptions::default() };
+    let classification = classifier.classify(document, &options, scratch);
     classification.topics.into_iter().filter(|score| score.assigned).map(|score| score.topic)
 }
 

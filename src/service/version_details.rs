@@ -6,10 +6,14 @@ use super::error::Error;
 use super::gate::Check;
 use super::panic::incident;
 use super::self_test::SelfTest;
+use crate::abstention::Abstention;
 use crate::artifact::Artifact;
 use crate::classifier::Provenance;
 use crate::dataset::LabelKind;
 use crate::store::VersionRecord;
+
+/// Confusion matrices of more topics aren't stored here.
+const MAX_CONFUSED_TOPICS: usize = 200;
 
 /// The details of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct VersionDetails {
     pub n_terms: usize,
     /// Documents, settings and evaluation.
     pub provenance: Provenance,
+    /// What a document has to have so that topics are assigned to it.
+    #[serde(default)]
+    pub abstention: Abstention,
     /// How long training took; nothing for a built-in version.
     pub training_seconds: Option<f64>,
     /// What the gate found when it was made.
@@ -37,13 +44,16 @@ impl VersionDetails {
     pub fn of_built_in(model: &Artifact) -> Self {
         let mut provenance = model.classifier.provenance().clone();
         // Its size is the square of the number of topics, and the model file has it.
-        provenance.evaluation.confusion_matrix.clear();
+        if model.classifier.topics().len() > MAX_CONFUSED_TOPICS {
+            provenance.evaluation.confusion_matrix.clear();
+        }
         Self {
             checksum: format!("{:016x}", model.checksum),
             topics: model.classifier.topics().iter().map(ToString::to_string).collect(),
             label_kind: model.classifier.label_kind(),
             n_terms: model.classifier.n_terms(),
             provenance,
+            abstention: model.classifier.abstention().clone(),
             training_seconds: None,
             checks: Vec::new(),
             self_test: SelfTest::default(),

@@ -5,6 +5,7 @@
 //! ([`terms`]). There is no stop list, no stemming and no folding of digits: each cost accuracy or gained nothing.
 
 pub mod characters;
+pub mod language;
 pub mod terms;
 pub mod tokenizer;
 

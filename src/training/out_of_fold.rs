@@ -40,6 +40,8 @@ pub(super) struct OutOfFold {
     pub(super) c: f32,
     /// Documents × topics, by models that never saw the document.
     pub(super) scores: Array2<f64>,
+    /// For each document, the share of its tokens (0 to 1) that the vocabulary of models which never saw it has.
+    pub(super) known_shares: Vec<f64>,
 }
 
 /// Scores every document out of fold, with the C of the settings or the best one found.
@@ -66,7 +68,7 @@ pub(super) fn cross_validate(
         .iter()
         .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, &params))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut best: Option<(f64, OutOfFold)> = None;
+    let mut best: Option<(f64, f32, Array2<f64>)> = None;
     for (step, &c) in candidates.iter().enumerate() {
         progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
         // Each fold goes on from its solution for the smaller C.
@@ -88,15 +90,23 @@ pub(super) fn cross_validate(
             }
         }
         let quality = quality(&scores, dataset);
-        let gain = best.as_ref().map_or(f64::INFINITY, |(best, _)| quality - best);
+        let gain = best.as_ref().map_or(f64::INFINITY, |(best, ..)| quality - best);
         if gain > 0.0 {
-            best = Some((quality, OutOfFold { c, scores }));
+            best = Some((quality, c, scores));
         }
         if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
             break;
         }
     }
-    best.map(|(_, best)| best).ok_or(TrainError::Cancelled)
+    let (_, c, scores) = best.ok_or(TrainError::Cancelled)?;
+    let mut known_shares = vec![0.0; scores.nrows()];
+    for fold in &folds {
+        fold.held_out
+            .iter()
+            .zip(&fold.known_shares)
+            .for_each(|(&document, &share)| known_shares[document as usize] = share);
+    }
+    Ok(OutOfFold { c, scores, known_shares })
 }
 
 /// One fold: what is learned from, and what is scored.
@@ -105,6 +115,8 @@ struct Fold {
     targets: Targets,
     held_out: Vec<u32>,
     held_out_rows: SparseRows,
+    /// For each held-out document, the share of its tokens that the fold's vocabulary has.
+    known_shares: Vec<f64>,
 }
 
 impl Fold {
@@ -120,7 +132,16 @@ impl Fold {
             (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
         let weights =
             weigh_terms(counts, postings, dataset.targets(), &training, config.max_features.map(NonZeroUsize::get));
+        let known_share = |&document: &u32| {
+            let unigrams =
+                counts.row(document as usize).filter(|(feature, _)| (*feature as usize) < counts.n_unigrams());
+            let (n_known, n_tokens) = unigrams.fold((0, 0), |(n_known, n_tokens), (feature, n)| {
+                (n_known + if weights[feature as usize] > 0.0 { n } else { 0 }, n_tokens + n)
+            });
+            f64::from(n_known) / f64::from(n_tokens.max(1))
+        };
         Self {
+            known_shares: held_out.iter().map(known_share).collect(),
             rows: counts.rows(&training, &weights),
             targets: dataset.targets().select(&training),
             held_out_rows: counts.rows(&held_out, &weights),

@@ -10,6 +10,7 @@ use zerocopy::little_endian::F32;
 use super::error::TrainError;
 use super::out_of_fold::cross_validate;
 use super::progress::{Progress, Stage};
+use crate::abstention::Abstention;
 use crate::calibration::Calibrator;
 use crate::classifier::{Classifier, Provenance};
 use crate::dataset::{Dataset, LabelKind};
@@ -52,12 +53,20 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
     let out_of_fold = cross_validate(dataset, &counts, &postings, config, progress)?;
     progress.report(Stage::Calibration, 0.0);
     let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset);
+    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
+    let mut abstention = Abstention::default().with_usual(&dataset.documents(), &out_of_fold.known_shares);
+    if single_label {
+        abstention =
+            abstention.with_thresholds(&predictions.probabilities, dataset.targets(), config.selective_accuracy);
+    }
     progress.report(Stage::FinalFit, 0.0);
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
-    let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
+    let mut evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
+    for (topic, of_topic) in evaluation.topics.iter_mut().enumerate() {
+        of_topic.threshold = decision_rule.threshold(topic);
+    }
     let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c, progress)?;
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -67,17 +76,18 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         c: out_of_fold.c,
         evaluation,
     };
-    let classifier = Classifier::new(
-        dataset.topics().to_vec(),
-        dataset.label_kind(),
+    let classifier = Classifier {
+        topics: dataset.topics().to_vec(),
+        label_kind: dataset.label_kind(),
         vectorizer,
         weights,
         calibrator,
         decision_rule,
+        abstention,
         provenance,
-    );
+    };
     progress.report(Stage::FinalFit, 1.0);
-    Ok(Trained { classifier: classifier.ok_or(TrainError::Inconsistent)?, out_of_fold: predictions })
+    Ok(Trained { classifier: classifier.if_consistent().ok_or(TrainError::Inconsistent)?, out_of_fold: predictions })
 }
 
 /// What turns scores into answers, and the answers to these scores by what was fitted on others.

@@ -77,41 +77,13 @@ fn few_documents_get_a_temperature() {
     assert!(few(149, &[3.0; 30])); // 5 a topic are asked for
 }
 
-/// Topic 0 is right where its score is above 0, except for far-off documents that are labelled wrongly. Matrix scaling
-/// moves the boundary to make these less improbable, which costs answers near it.
-#[test]
-fn the_order_of_raw_scores_is_kept_where_it_is_right_more_often() {
-    let mut random = random(6);
-    let document = |index: usize| match index % 20 {
-        0 => (5.0, 1),
-        _ => {
-            let score: f64 = normal(&mut random);
-            (score, u32::from(score < 0.0))
-        }
-    };
-    let documents: Vec<(f64, u32)> = (0..2000).map(document).collect();
-    let scores = Array2::from_shape_fn((2000, 2), |(row, topic)| if topic == 0 { documents[row].0 } else { 0.0 });
-    let labels = Targets::new(2, documents.iter().map(|&(_, label)| [label]));
-    let (calibrator, probabilities) = Calibrator::fit_single_label(&scores, &labels);
-    assert!(matches!(calibrator, Calibrator::Matrix { keep_order: true, .. }), "{calibrator:?}");
-    for (probabilities, scores) in probabilities.rows().into_iter().zip(scores.rows()) {
-        assert_eq!(probabilities[0] > probabilities[1], scores[0] > scores[1]);
-    }
-}
-
-fn matrix(keep_order: bool) -> Calibrator {
+fn matrix() -> Calibrator {
     let rows = vec![vec![1.0, 0.2, -0.3, 2.0], vec![0.1, 0.9, 0.0, -1.0], vec![-0.2, 0.4, 1.3, 0.5]];
-    Calibrator::Matrix { temperature: 0.3, rows, keep_order }
+    Calibrator::Matrix { temperature: 0.3, rows }
 }
 
 fn any_scores() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(prop_oneof![-5.0..5.0, -1e6..1e6, Just(1e6), Just(-1e6), Just(0.0)], 3)
-}
-
-fn rank(values: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-    order
 }
 
 proptest! {
@@ -120,7 +92,7 @@ proptest! {
         let curves = vec![(0.5, 0.0), (1e3, -5.0), (1e-3, 7.0)];
         let temperatures = [0.01, 1.0, 10.0].map(|temperature| Calibrator::Temperature { temperature });
         let mut probabilities = vec![9.0; 7]; // what an earlier document left
-        for calibrator in [matrix(false), matrix(true), Calibrator::Sigmoid { curves }].iter().chain(&temperatures) {
+        for calibrator in [matrix(), Calibrator::Sigmoid { curves }].iter().chain(&temperatures) {
             calibrator.probabilities(&scores, &mut probabilities);
             prop_assert_eq!(probabilities.len(), 3);
             prop_assert!(probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{:?}: {:?}", calibrator, probabilities);
@@ -128,17 +100,6 @@ proptest! {
                 prop_assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{:?}", probabilities);
             }
         }
-    }
-
-    #[test]
-    fn keeping_the_order_deals_the_same_probabilities_out_by_score(scores in prop::collection::vec(-5.0..5.0, 3)) {
-        let (mut free, mut kept) = (Vec::new(), Vec::new());
-        matrix(false).probabilities(&scores, &mut free);
-        matrix(true).probabilities(&scores, &mut kept);
-        prop_assert!(rank(&scores).windows(2).all(|pair| kept[pair[0]] >= kept[pair[1]]));
-        free.sort_by(f64::total_cmp);
-        kept.sort_by(f64::total_cmp);
-        prop_assert_eq!(free, kept);
     }
 }
 

@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
+use topicd::abstention::{AbstainReason, AbstentionOptions, Decision};
 use topicd::classifier::{Classification, Classifier, ClassifyOptions, ClassifyScratch};
-use topicd::decision::{AbstainReason, Decision, Probability};
-use topicd::document::Document;
+use topicd::decision::Probability;
+use topicd::document::{Document, LabeledDocument};
+use topicd::explanation::Explain;
 use topicd::training::{Silent, train};
 use topicd::training_config::TrainingConfig;
 
@@ -37,6 +39,15 @@ pub(crate) fn bits(answer: &Classification) -> Vec<(usize, u64, u64, bool)> {
     answer.topics.iter().map(bits).collect()
 }
 
+/// Whatever the probabilities, a topic is assigned.
+const SURE: ClassifyOptions = ClassifyOptions {
+    top_k: None,
+    min_probability: Probability::ZERO,
+    abstention: AbstentionOptions::ANY_PROBABILITY,
+    explain: Explain::Nothing,
+    max_terms: None,
+};
+
 fn classify(document: &Document, options: &ClassifyOptions) -> Classification {
     CLASSIFIER.classify(document, options, &mut ClassifyScratch::default())
 }
@@ -52,7 +63,7 @@ fn n_assigned(answer: &Classification) -> usize {
 #[test]
 fn topics_come_by_falling_probability_and_the_first_is_assigned() {
     for document in documents(100) {
-        let answer = classify(&document, &ClassifyOptions::default());
+        let answer = classify(&document, &SURE);
         assert_eq!(answer.decision, Decision::Assigned);
         assert!(answer.topics.is_sorted_by(|a, b| a.probability >= b.probability));
         assert!((answer.topics.iter().map(|score| score.probability).sum::<f64>() - 1.0).abs() < 1e-12);
@@ -66,19 +77,18 @@ fn topics_come_by_falling_probability_and_the_first_is_assigned() {
 #[test]
 fn options_shorten_the_answer_and_change_no_number_in_it() {
     for document in documents(20) {
-        let whole = classify(&document, &ClassifyOptions::default());
+        let whole = classify(&document, &SURE);
         for n in [1, 3, 10, 99] {
-            let options = ClassifyOptions { top_k: NonZeroUsize::new(n), ..ClassifyOptions::default() };
+            let options = ClassifyOptions { top_k: NonZeroUsize::new(n), ..SURE };
             assert_eq!(classify(&document, &options).topics, whole.topics[..n.min(10)]);
         }
         // What is exactly as probable as asked for stays.
-        let options =
-            ClassifyOptions { min_probability: probability(whole.topics[2].probability), ..ClassifyOptions::default() };
+        let options = ClassifyOptions { min_probability: probability(whole.topics[2].probability), ..SURE };
         assert_eq!(classify(&document, &options).topics, whole.topics[..3]);
         let both = ClassifyOptions { top_k: NonZeroUsize::new(2), ..options };
         assert_eq!(classify(&document, &both).topics, whole.topics[..2]);
         // The most probable topic stays whatever is asked for.
-        let options = ClassifyOptions { min_probability: probability(1.0), ..ClassifyOptions::default() };
+        let options = ClassifyOptions { min_probability: probability(1.0), ..SURE };
         assert_eq!(classify(&document, &options).topics, whole.topics[..1]);
     }
 }
@@ -86,17 +96,64 @@ fn options_shorten_the_answer_and_change_no_number_in_it() {
 #[test]
 fn nothing_is_assigned_when_no_topic_is_probable_enough() {
     let unsure = |document: &Document| {
-        let whole = classify(document, &ClassifyOptions::default());
+        let whole = classify(document, &SURE);
         (whole.topics[0].probability < 0.9).then(|| (document.clone(), whole))
     };
     let (document, whole) = documents(100).iter().find_map(unsure).unwrap();
     let best = whole.topics[0].probability;
-    let at = |abstain_below| classify(&document, &ClassifyOptions { abstain_below, ..ClassifyOptions::default() });
+    let at = |abstain_below| classify(&document, &abstaining(Some(abstain_below), Some(Probability::ZERO)));
     assert_eq!(at(probability(best)), whole);
     let abstained = at(probability(best.next_up()));
     assert_eq!(abstained.decision, Decision::Abstained(AbstainReason::LowProbability));
     assert_eq!((abstained.topics.len(), n_assigned(&abstained)), (10, 0));
     assert_eq!(abstained.topics[0].probability, best);
+
+    let margin = best - whole.topics[1].probability;
+    let at = |min_margin| classify(&document, &abstaining(Some(Probability::ZERO), Some(min_margin)));
+    assert_eq!(at(probability(margin)), whole);
+    let abstained = at(probability(margin.next_up()));
+    assert_eq!(abstained.decision, Decision::Abstained(AbstainReason::SmallMargin));
+    assert_eq!((abstained.topics[0].probability, n_assigned(&abstained)), (best, 0));
+}
+
+/// What training found counts where the options say nothing.
+#[test]
+fn abstaining_keeps_the_accuracy_that_was_asked_for() {
+    // Few words, so that there is something to be unsure of.
+    let shortened = |n_documents, seed| -> Vec<LabeledDocument> {
+        let short = |example: LabeledDocument| {
+            let text = example.document.text().split(' ').take(12).collect::<Vec<_>>().join(" ");
+            LabeledDocument::new(Document::new("", text).unwrap(), example.topics().to_vec())
+        };
+        news_like_corpus(n_documents, 10, seed).into_iter().map(short).collect()
+    };
+    let corpus = shortened(600, 33);
+    let config = |selective_accuracy| TrainingConfig { selective_accuracy, ..TrainingConfig::default() };
+    let trained = |accuracy| train(&dataset(&corpus), &config(accuracy), &Silent).unwrap().classifier;
+    let held_out = shortened(1000, 34);
+    let answers = |classifier: &Classifier| -> (usize, usize) {
+        let mut scratch = ClassifyScratch::default();
+        let answers = held_out.iter().map(|example| {
+            let answer = answer(classifier, &example.document, &mut scratch);
+            let topic =
+                answer.topics.iter().find(|score| score.assigned).map(|score| &classifier.topics()[score.topic]);
+            (usize::from(topic.is_some()), usize::from(topic == example.topics().first()))
+        });
+        answers.fold((0, 0), |sum, answer| (sum.0 + answer.0, sum.1 + answer.1))
+    };
+    let careless = trained(0.0);
+    let (n_given, n_right) = answers(&careless);
+    assert_eq!((n_given, careless.abstention().min_probability), (1000, 0.0));
+    let wanted = 0.5 * (1.0 + careless.provenance().evaluation.accuracy);
+    assert!((n_right as f64) < 950.0 && wanted < 0.99, "{n_right} of 1000 are right");
+    let (n_given, n_right) = answers(&trained(wanted));
+    assert!((200..950).contains(&n_given), "{n_given} answers");
+    assert!(n_right as f64 / n_given as f64 > wanted - 0.03, "{n_right} of {n_given} are right, not {wanted}");
+}
+
+fn abstaining(abstain_below: Option<Probability>, min_margin: Option<Probability>) -> ClassifyOptions {
+    let abstention = AbstentionOptions { abstain_below, min_margin };
+    ClassifyOptions { abstention, ..ClassifyOptions::default() }
 }
 
 #[test]
@@ -110,7 +167,7 @@ fn documents_that_say_nothing_are_answered_and_not_assigned() {
     ];
     // Not even when they are sure of it: the reason is the text, not the probability.
     for abstain_below in [0.0, 1.0].map(probability) {
-        let options = ClassifyOptions { abstain_below, top_k: NonZeroUsize::new(4), ..ClassifyOptions::default() };
+        let options = ClassifyOptions { top_k: NonZeroUsize::new(4), ..abstaining(Some(abstain_below), None) };
         for (text, reason, n_tokens) in cases {
             let answer = classify(&Document::new("", text).unwrap(), &options);
             assert_eq!(answer.decision, Decision::Abstained(reason), "{text}");

@@ -87,6 +87,27 @@ fn metrics_of_several_topics_a_document_are_those_found_by_hand() {
     assert!(actual.confusion_matrix.is_empty());
 }
 
+/// Twenty points would be one a document; documents of the same probability can't be told apart by it.
+#[test]
+fn the_coverage_curve_answers_the_surest_documents_first() {
+    let probabilities = arr2(&[[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.2, 0.8]]);
+    let assigned = Targets::new(2, [[0], [1], [0], [1]]);
+    let actual = Evaluation::of(
+        &Predictions { probabilities, assigned },
+        &Targets::new(2, [[0], [0], [1], [1]]),
+        &topics(2),
+        true,
+    );
+    let points: Vec<(f64, f64, f64)> =
+        actual.coverage.iter().map(|point| (point.coverage, point.min_probability, point.accuracy)).collect();
+    assert_eq!(points, [(0.25, 0.9, 1.0), (0.75, 0.8, 2.0 / 3.0), (1.0, 0.6, 0.5)]);
+    let bins: Vec<(usize, usize)> =
+        actual.reliability.iter().enumerate().filter(|(_, bin)| bin.n > 0).map(|(place, bin)| (place, bin.n)).collect();
+    assert_eq!(bins, [(9, 1), (12, 2), (13, 1)]);
+    assert_close(actual.reliability[12].mean_probability, 0.8);
+    assert_close(actual.reliability[12].share_true, 0.5);
+}
+
 #[test]
 fn of_several_labels_the_first_counts_where_documents_have_one_topic() {
     let predictions =

@@ -31,7 +31,7 @@ fn wrong_fields() -> Vec<(ClassifyRequest, &'static str, &'static str, &'static 
             "is NaN",
         ),
         (
-            options(ClassifyOptions { abstain_below: f64::NEG_INFINITY, ..Default::default() }),
+            options(ClassifyOptions { abstain_below: Some(f64::NEG_INFINITY), ..Default::default() }),
             "options.abstain_below",
             "OUT_OF_RANGE",
             "is -inf",
@@ -86,7 +86,8 @@ async fn all_wrong_fields_are_named_at_once() {
         document: Some(Document { document_id: "i".repeat(2000), ..document("", "") }),
         options: Some(ClassifyOptions {
             min_probability: -0.1,
-            abstain_below: 2.0,
+            abstain_below: Some(2.0),
+            min_margin: Some(-1.0),
             truncation: 3,
             explain: 9,
             max_terms: 1001,
@@ -101,6 +102,7 @@ async fn all_wrong_fields_are_named_at_once() {
             "model",
             "options.min_probability",
             "options.abstain_below",
+            "options.min_margin",
             "options.explain",
             "options.max_terms",
             "options.truncation",

@@ -62,7 +62,7 @@ async fn options_leave_topics_out_but_never_all() {
 #[tokio::test]
 async fn doubt_is_told_with_its_reason() {
     let server = TestServer::start().await;
-    let options = Some(ClassifyOptions { abstain_below: 1.0, ..Default::default() });
+    let options = Some(ClassifyOptions { abstain_below: Some(1.0), ..Default::default() });
     let unsure = answer(&server, pb::ClassifyRequest { options, ..request(article()) }).await;
     assert_eq!(unsure.decision, abstained(AbstainReason::LowProbability));
     assert!(!unsure.topics.is_empty() && unsure.topics.iter().all(|score| !score.assigned));

@@ -70,7 +70,14 @@ async fn labelled_documents_become_a_version_that_answers_and_stays() {
 #[tokio::test]
 async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documents() {
     let server = TestServer::start().await;
-    let config = pb::TrainingConfig { c: 0.3, balance: pb::Balance::Full.into(), max_features: 40, seed: 7 };
+    let config = pb::TrainingConfig {
+        c: 0.3,
+        balance: pb::Balance::Full.into(),
+        max_features: 40,
+        seed: 7,
+        label_kind: pb::LabelKind::SingleLabel.into(),
+        selective_accuracy: Some(0.95),
+    };
     let job = server.train(pb::TrainRequest { config: Some(config), ..train_request("desk", examples(0..80)) }).await;
     assert_eq!(job.config, Some(config));
     let get = pb::GetModelVersionRequest { model_version: job.model_version };
@@ -86,7 +93,7 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
     let arguments = ["train", "--data", "rows.jsonl", "--out", "m.topicd", "--c", "0.3", "--balance", "full"];
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_topicd"))
         .args(arguments)
-        .args(["--max-features", "40", "--seed", "7"])
+        .args(["--max-features", "40", "--seed", "7", "--label-kind", "single", "--selective-accuracy", "0.95"])
         .current_dir(directory.path())
         .output()
         .unwrap();

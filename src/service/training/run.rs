@@ -211,7 +211,8 @@ fn prepare(
 ) -> Result<Prepared, End> {
     let mut issues = find_unusable(&examples);
     let unusable = |message: String| JobFailure { reason: FailureReason::UnusableDocuments, message };
-    let dataset = Dataset::new(examples).map_err(|error| End::Failed(unusable(error.to_string())))?;
+    let dataset =
+        Dataset::of_kind(examples, config.label_kind).map_err(|error| End::Failed(unusable(error.to_string())))?;
     if dataset.topics().len() > max_topics {
         let n_topics = dataset.topics().len();
         return Err(End::Failed(unusable(format!(
