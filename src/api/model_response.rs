@@ -3,13 +3,13 @@
 use std::num::NonZeroU32;
 
 use super::pb;
-use super::pb::data_issue::{DocumentName as PbDocumentName, Kind};
+use super::pb::data_issue::{DocumentName as PbDocumentName, Kind, Mislabel as PbMislabel};
 use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
-use crate::dataset::issues::{DataIssue, IssueKind};
+use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
 use crate::evaluation::{CoveragePoint, Evaluation, ReliabilityBin};
 use crate::linear::Balance;
 use crate::service::gate::Check;
@@ -234,16 +234,38 @@ fn data_issue(issue: DataIssue) -> pb::DataIssue {
         IssueKind::NoTokens => Kind::NoTokens,
         IssueKind::NoTopic => Kind::NoTopic,
         IssueKind::FewDocuments => Kind::FewDocuments,
+        IssueKind::NearDuplicate => Kind::NearDuplicate,
+        IssueKind::ConflictingNearDuplicate => Kind::ConflictingNearDuplicate,
+        IssueKind::SuspectedMislabel => Kind::SuspectedMislabel,
     };
-    let documents = issue
-        .documents
-        .into_iter()
-        .map(|document| PbDocumentName { document_id: document.document_id, content_hash: document.content_hash });
     pb::DataIssue {
         kind: kind.into(),
         topic: issue.topic.unwrap_or_default(),
         document_count: issue.n_documents as u64,
-        documents: documents.collect(),
+        documents: issue.documents.into_iter().map(affected_document).collect(),
+    }
+}
+
+fn affected_document(document: AffectedDocument) -> PbDocumentName {
+    PbDocumentName {
+        other_document: document.other_document.map(|other| Box::new(document_name(other))),
+        mislabel: document.mislabel.map(mislabel),
+        ..document_name(document.name)
+    }
+}
+
+fn document_name(name: DocumentName) -> PbDocumentName {
+    let DocumentName { document_id, content_hash } = name;
+    PbDocumentName { document_id, content_hash, other_document: None, mislabel: None }
+}
+
+fn mislabel(mislabel: SuspectedMislabel) -> PbMislabel {
+    let SuspectedMislabel { given_topic, suggested_topic, given_probability, suggested_probability } = mislabel;
+    PbMislabel {
+        given_topic: given_topic.unwrap_or_default(),
+        suggested_topic: suggested_topic.unwrap_or_default(),
+        given_probability,
+        suggested_probability,
     }
 }
 

@@ -10,6 +10,8 @@ mod evaluation_table;
 mod explanation_table;
 mod import_target;
 mod inputs;
+mod issue_table;
+mod mislabels_file;
 mod remote;
 pub mod serve;
 mod stored;

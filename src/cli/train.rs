@@ -11,18 +11,21 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::inputs::ReadingArgs;
+use super::mislabels_file::MislabelsFile;
 use super::stored::{self, DataDirArgs};
-use super::{CommandResult, evaluation_table, train_remote};
+use super::{CommandResult, evaluation_table, issue_table, train_remote};
 use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
+use crate::cancellation::never;
 use crate::classifier::Classifier;
+use crate::dataset::issues::{DataIssue, find_issues};
 use crate::dataset::{Dataset, Intake, LabelKind};
 use crate::decision::Probability;
 use crate::evaluation::Evaluation;
 use crate::formats::ReadOutcome;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
-use crate::training::{Progress, Stage, fraction_of_training, train};
+use crate::training::{Findings, Progress, Stage, Trained, fraction_of_training, train};
 use crate::training_config::{DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
 
 /// What `topicd train` is told.
@@ -60,6 +63,11 @@ pub struct Args {
 
     #[command(flatten)]
     training: TrainingArgs,
+
+    /// Where to write all documents for which another label is more probable than the given one, most suspicious first,
+    /// as JSONL; a file that is there is replaced. Those that the report counts have is_suspected.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    mislabels: Option<PathBuf>,
 
     /// Print one JSON object instead of tables.
     #[arg(long)]
@@ -177,6 +185,7 @@ struct Report<'a> {
     intake: Intake,
     dataset_hash: &'a str,
     evaluation: &'a Evaluation,
+    data_issues: &'a [DataIssue],
 }
 
 /// Trains.
@@ -197,12 +206,19 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let config = args.training.to_config();
     config.check()?;
     let file = NewModelFile::create(out)?;
+    let mislabels = args.mislabels.as_deref().map(MislabelsFile::create).transpose()?;
     let outcome = read(args)?;
+    let mut data_issues = find_issues(&outcome.examples);
     let dataset = Dataset::of_kind(outcome.examples, config.label_kind)?;
     let bar = StageBar::new();
-    let classifier = train(&dataset, &config, &bar)?.classifier;
+    let Trained { classifier, out_of_fold } = train(&dataset, &config, &bar)?;
+    let findings = Findings::of(&dataset, &out_of_fold, &never);
     bar.finish();
+    data_issues.extend(findings.issues);
     let model_bytes = file.write(&classifier)?;
+    if let Some(file) = mislabels {
+        file.write(&dataset, &findings.label_ranking)?;
+    }
     let provenance = classifier.provenance();
     let report = Report {
         model: out,
@@ -214,6 +230,7 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
         intake: dataset.intake(),
         dataset_hash: &provenance.dataset_hash,
         evaluation: &provenance.evaluation,
+        data_issues: &data_issues,
     };
     let out = &mut io::stdout().lock();
     if args.json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { print(out, &report, &classifier) }
@@ -232,21 +249,21 @@ fn read(args: &Args) -> Result<ReadOutcome, Box<dyn Error>> {
 }
 
 fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> CommandResult {
-    let Report { model, model_bytes, n_terms, c, seconds, intake, evaluation, .. } = report;
+    let Report { model, model_bytes, n_terms, c, seconds, intake, evaluation, data_issues, .. } = report;
     writeln!(out, "Out-of-fold evaluation: each document as predicted by a model that never saw it.\n")?;
     evaluation_table::write(out, evaluation, classifier.label_kind())?;
     writeln!(out)?;
-    let Intake { n_duplicates, n_relabelled, n_without_topic, n_several_topics, .. } = intake;
+    issue_table::write(out, data_issues)?;
+    let Intake { n_without_topic, n_several_topics, .. } = intake;
     for (n, what) in [
-        (n_duplicates, "given more than once, and counted once"),
-        (n_relabelled, "given again with other topics; the later ones count"),
         (n_several_topics, "given several topics, of which the first by name counts"),
-        (n_without_topic, "without a topic, and left out"),
+        (n_without_topic, "left out because they have no topic"),
     ] {
         if *n > 0 {
             writeln!(out, "{n} documents were {what}.")?;
         }
     }
+    writeln!(out)?;
     let (path, megabytes) = (model.display(), *model_bytes as f64 / 1e6);
     writeln!(out, "Trained in {seconds:.1} s with C = {c}. Wrote {path}: {n_terms} terms, {megabytes:.1} MB.")?;
     Ok(())

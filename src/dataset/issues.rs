@@ -1,10 +1,14 @@
-//! What is wrong with labelled documents, as far as it shows without training.
+//! What is wrong with labelled documents: what kinds of issues there are, and those that show without training.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Dataset;
+use super::near_duplicates::{NearDuplicate, find_near_duplicates};
+use crate::cancellation::IsCancelled;
 use crate::document::{ContentHash, Document, LabeledDocument, Topic};
+use crate::evaluation::{LabelRanking, UnlikelyLabel};
 use crate::text::has_tokens;
 
 /// Topics of fewer documents are reported: cross-validation says little about them.
@@ -28,10 +32,16 @@ pub enum IssueKind {
     NoTopic,
     /// The topic has fewer than [`FEW_DOCUMENTS`] documents.
     FewDocuments,
+    /// The document is nearly the same text as another one with the same topics.
+    NearDuplicate,
+    /// The document is nearly the same text as another one with other topics.
+    ConflictingNearDuplicate,
+    /// By predictions of models that never saw the document, its topic is probably wrong.
+    SuspectedMislabel,
 }
 
 /// One kind of issue and the documents that have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataIssue {
     /// What is wrong.
     pub kind: IssueKind,
@@ -39,8 +49,35 @@ pub struct DataIssue {
     pub topic: Option<String>,
     /// How many documents have it.
     pub n_documents: usize,
-    /// The first of them.
-    pub documents: Vec<DocumentName>,
+    /// The first of them; of suspected mislabels the most suspicious.
+    pub documents: Vec<AffectedDocument>,
+}
+
+/// A document that has an issue, and what is known about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AffectedDocument {
+    /// Which one.
+    #[serde(flatten)]
+    pub name: DocumentName,
+    /// Of near duplicates, the document that it is nearly the same as; that one isn't counted among those affected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_document: Option<DocumentName>,
+    /// Of suspected mislabels, what is suspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mislabel: Option<SuspectedMislabel>,
+}
+
+/// What is probably wrong with a document's topics, and what would be right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuspectedMislabel {
+    /// The topic that it was given and perhaps shouldn't have; none where a topic is missing.
+    pub given_topic: Option<String>,
+    /// The topic that it should perhaps have; none where a topic is one too many.
+    pub suggested_topic: Option<String>,
+    /// How probable the label is as given: the probability of the given topic, or 1 minus that of a missing topic.
+    pub given_probability: f64,
+    /// How probable the suggested label is: the probability of the suggested topic, or 1 minus that of a topic too many.
+    pub suggested_probability: f64,
 }
 
 /// Which document is meant.
@@ -57,15 +94,49 @@ impl DocumentName {
     pub fn of(document: &Document) -> Self {
         Self { document_id: document.id.clone(), content_hash: document.content_hash().to_string() }
     }
+
+    /// For people: the caller's name for it, or else the first 16 digits of its hash.
+    pub fn shown(&self) -> &str {
+        if self.document_id.is_empty() { self.content_hash.get(..16).unwrap_or_default() } else { &self.document_id }
+    }
+}
+
+impl AffectedDocument {
+    fn of(document: &Document) -> Self {
+        Self { name: DocumentName::of(document), other_document: None, mislabel: None }
+    }
+}
+
+impl SuspectedMislabel {
+    /// Names the topics of a label.
+    pub fn of(label: &UnlikelyLabel, topics: &[Topic]) -> Self {
+        let name = |topic: Option<u32>| topic.map(|topic| topics[topic as usize].to_string());
+        Self {
+            given_topic: name(label.given_topic),
+            suggested_topic: name(label.suggested_topic),
+            given_probability: label.given_probability,
+            suggested_probability: label.suggested_probability,
+        }
+    }
 }
 
 impl DataIssue {
     /// An issue of some documents; none if there are none.
     pub fn of_documents(kind: IssueKind, documents: &[&Document]) -> Option<Self> {
-        let named = documents.iter().take(MAX_NAMED_DOCUMENTS).map(|document| DocumentName::of(document)).collect();
-        let issue = Self { kind, topic: None, n_documents: documents.len(), documents: named };
+        Self::of_affected(kind, documents, |document| AffectedDocument::of(document))
+    }
+
+    /// An issue of some documents, of which the first are described; none if there are none.
+    pub fn of_affected<T>(kind: IssueKind, documents: &[T], describe: impl Fn(&T) -> AffectedDocument) -> Option<Self> {
+        let described = documents.iter().take(MAX_NAMED_DOCUMENTS).map(describe).collect();
+        let issue = Self { kind, topic: None, n_documents: documents.len(), documents: described };
         (!documents.is_empty()).then_some(issue)
     }
+}
+
+/// All that shows in labelled documents as they were given, before they are a dataset.
+pub fn find_issues(examples: &[LabeledDocument]) -> Vec<DataIssue> {
+    [find_repetitions(examples), find_unusable(examples)].concat()
 }
 
 /// Documents that were given more than once: with the same topics, and with others.
@@ -106,6 +177,32 @@ pub fn find_small_topics<'a>(counts: impl IntoIterator<Item = (&'a str, usize)>)
     small.map(issue).collect()
 }
 
+/// Documents that are nearly the same text as another one: with the same topics, and with others. Told to stop, it
+/// returns early, and what it returns means nothing.
+pub fn find_near_repetitions(dataset: &Dataset, is_cancelled: IsCancelled<'_>) -> Vec<DataIssue> {
+    let (documents, targets) = (dataset.documents(), dataset.targets());
+    let near = find_near_duplicates(&documents, is_cancelled);
+    let (same, conflicting): (Vec<_>, Vec<_>) =
+        near.into_iter().partition(|near| targets.of(near.document) == targets.of(near.of));
+    let issue = |kind, near: Vec<NearDuplicate>| {
+        DataIssue::of_affected(kind, &near, |near| AffectedDocument {
+            other_document: Some(DocumentName::of(documents[near.of])),
+            ..AffectedDocument::of(documents[near.document])
+        })
+    };
+    let issues = [issue(IssueKind::NearDuplicate, same), issue(IssueKind::ConflictingNearDuplicate, conflicting)];
+    issues.into_iter().flatten().collect()
+}
+
+/// Documents whose labels are suspected to be wrong, by a ranking of the dataset's documents.
+pub fn find_suspected_mislabels(dataset: &Dataset, ranking: &LabelRanking) -> Option<DataIssue> {
+    let documents = dataset.documents();
+    DataIssue::of_affected(IssueKind::SuspectedMislabel, ranking.suspected(), |label| AffectedDocument {
+        mislabel: Some(SuspectedMislabel::of(label, dataset.topics())),
+        ..AffectedDocument::of(documents[label.document])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +215,7 @@ mod tests {
     fn found(issues: &[DataIssue]) -> Vec<(IssueKind, usize, Vec<&str>)> {
         let mut found = Vec::new();
         for issue in issues {
-            let ids = issue.documents.iter().map(|document| document.document_id.as_str()).collect();
+            let ids = issue.documents.iter().map(|document| document.name.document_id.as_str()).collect();
             found.push((issue.kind, issue.n_documents, ids));
         }
         found
@@ -146,6 +243,40 @@ mod tests {
         let issues = find_unusable(&examples);
         assert_eq!((issues[0].kind, issues[0].n_documents, issues[0].documents.len()), (IssueKind::NoTokens, 30, 20));
         assert_eq!(found(&issues[1..]), [(IssueKind::NoTopic, 1, vec!["30"])]);
+    }
+
+    #[test]
+    fn near_repetitions_are_told_apart_by_their_topics_and_name_both_sides() {
+        let text = |from: usize| (from..from + 20).map(|word| format!("w{word} ")).collect::<String>();
+        let examples = [
+            example(0, &text(0), &["x"]),
+            example(1, &text(1), &["x"]),
+            example(2, &text(100), &["x"]),
+            example(3, &text(101), &["y"]),
+            example(4, &text(200), &["y"]),
+        ];
+        let issues = find_near_repetitions(&Dataset::new(examples).unwrap(), &crate::cancellation::never);
+        let sides = |issue: &DataIssue| {
+            let document = &issue.documents[0];
+            let mut sides =
+                [&document.name, document.other_document.as_ref().unwrap()].map(|name| &name.document_id[..]);
+            sides.sort_unstable();
+            (issue.kind, issue.n_documents, sides.concat())
+        };
+        let expected =
+            [(IssueKind::NearDuplicate, 1, "01".to_owned()), (IssueKind::ConflictingNearDuplicate, 1, "23".to_owned())];
+        assert_eq!(issues.iter().map(sides).collect::<Vec<_>>(), expected);
+    }
+
+    /// Jobs are stored with their issues for good.
+    #[test]
+    fn issues_that_were_stored_before_documents_had_details_can_be_read() {
+        let stored = r#"{"kind":"duplicate","topic":null,"n_documents":1,
+            "documents":[{"document_id":"a","content_hash":"00"}]}"#;
+        let issue: DataIssue = serde_json::from_str(stored).unwrap();
+        assert_eq!((issue.documents[0].name.shown(), &issue.documents[0].mislabel), ("a", &None));
+        let again = serde_json::to_value(&issue).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(stored).unwrap());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod folds;
 pub mod issues;
+pub mod near_duplicates;
 
 pub use folds::cross_validation_folds;
 

@@ -1,10 +1,12 @@
 //! Labelled documents → a classifier and how good it is.
 
 mod error;
+mod findings;
 mod out_of_fold;
 mod progress;
 mod train;
 
 pub use error::TrainError;
+pub use findings::Findings;
 pub use progress::{Progress, Silent, Stage, fraction_of_training};
 pub use train::{Trained, train};

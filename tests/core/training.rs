@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use topicd::artifact;
 use topicd::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
+use topicd::dataset::issues::IssueKind;
 use topicd::dataset::{Dataset, LabelKind};
 use topicd::document::LabeledDocument;
-use topicd::training::{Progress, Silent, Stage, TrainError, train};
+use topicd::training::{Findings, Progress, Silent, Stage, TrainError, train};
 use topicd::training_config::{ConfigError, TrainingConfig};
 
 use crate::corpus::{dataset, labeled, news_like_corpus, shuffle_labels, with_threads};
@@ -65,6 +66,70 @@ fn several_topics_a_document_are_told_apart() {
     let classifier = trained(&multi_label_corpus(600, 6, 4), &TrainingConfig::default());
     assert_eq!(classifier.label_kind(), LabelKind::MultiLabel);
     assert!(classifier.provenance().evaluation.micro_f1 > 0.9, "{:?}", classifier.provenance().evaluation);
+}
+
+/// Labels that were planted head the ranking, with the documents' own topics suggested. By chance it would be 2 of 50; not
+/// all can be found, because models are wrong about some of the other documents.
+#[test]
+fn planted_mislabels_are_found() {
+    let clean = news_like_corpus(1000, 5, 21);
+    let is_planted = |i: usize| i.is_multiple_of(20);
+    let planted: Vec<LabeledDocument> = (0..1000)
+        .map(|i| if is_planted(i) { clean[i + 1].topics().to_vec() } else { clean[i].topics().to_vec() })
+        .zip(&clean)
+        .map(|(topics, example)| LabeledDocument::new(example.document.clone(), topics))
+        .collect();
+    let dataset = dataset(&planted);
+    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let findings = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never);
+    let true_topic = |document: usize| {
+        let text = dataset.documents()[document].text();
+        let place = clean.iter().position(|example| example.document.text() == text).unwrap();
+        (is_planted(place), clean[place].topics()[0].clone())
+    };
+    let head = &findings.label_ranking.labels[..50];
+    let n_found = head.iter().filter(|label| true_topic(label.document).0).count();
+    assert!(n_found >= 40, "{n_found} of 50");
+    let is_right = |label: &&topicd::evaluation::UnlikelyLabel| {
+        label.suggested_topic.map(|topic| &dataset.topics()[topic as usize]) == Some(&true_topic(label.document).1)
+    };
+    assert!(head.iter().filter(is_right).count() >= 40);
+    let n_suspected = findings.label_ranking.n_suspected;
+    assert!((25..75).contains(&n_suspected), "{n_suspected}");
+    let issue = findings.issues.iter().find(|issue| issue.kind == IssueKind::SuspectedMislabel).unwrap();
+    assert_eq!((issue.n_documents, issue.documents.len()), (n_suspected, 20));
+}
+
+/// Of documents with several topics: one taken away from each of some, and one given to each of others.
+#[test]
+fn missing_and_superfluous_topics_are_found() {
+    let clean = multi_label_corpus(1000, 5, 22);
+    let dataset = {
+        let planted = clean.iter().enumerate().map(|(i, example)| {
+            let mut topics = example.topics().to_vec();
+            if i % 25 == 0 && topics.len() > 1 {
+                topics.pop();
+            } else if i % 25 == 0 {
+                topics.extend(clean[(i + 2) % clean.len()].topics().iter().cloned());
+            }
+            LabeledDocument::new(example.document.clone(), topics)
+        });
+        Dataset::new(planted).unwrap()
+    };
+    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let findings = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never);
+    let is_planted = |document: usize| {
+        let example = clean.iter().find(|example| example.document == *dataset.documents()[document]).unwrap();
+        let topics = dataset.targets().of(document).iter().map(|&topic| &dataset.topics()[topic as usize]);
+        !topics.eq(example.topics().iter())
+    };
+    let n_planted = (0..dataset.targets().n_documents()).filter(|&document| is_planted(document)).count();
+    let head = &findings.label_ranking.labels[..n_planted];
+    let n_found = head.iter().filter(|label| is_planted(label.document)).count();
+    assert!(n_found * 10 >= n_planted * 6, "{n_found} of {n_planted}");
+    assert!(
+        head.iter().any(|label| label.given_topic.is_none()) && head.iter().any(|label| label.given_topic.is_some())
+    );
 }
 
 /// Labels that say nothing are guessed as often as chance has it. Anything of a held-out document that found its way

@@ -187,6 +187,7 @@ fn failures_exit_with_1_and_bad_usage_with_2() {
         (&["classify"], 2, "FILE"),
         (&["classify", "--min-probability", "2", "a.txt"], 2, "from 0 to 1"),
         (&["train", "--data", "one.jsonl"], 2, "--out"),
+        (&["train", "--data", "one.jsonl", "--out", "m", "--mislabels", "missing/ranking"], 1, "missing/ranking"),
         (&["frobnicate"], 2, "frobnicate"),
     ] {
         let output = topicd(directory, args);

@@ -8,6 +8,7 @@ mod batch_and_stream;
 mod classify;
 mod command_line;
 mod crash;
+mod data_issues;
 mod dataset;
 mod lifecycle;
 mod load;

@@ -38,7 +38,7 @@ pub struct TrainCall {
 }
 
 /// What a training would find.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Validation {
     /// Documents given, repetitions included.
     pub n_given: u64,

@@ -154,7 +154,11 @@ impl TrainingService {
         }
         let _place = self.reserve(&call.classifier)?;
         check_usable(&call, &self.stored_topics(&call).await?, self.max_topics)?;
-        let mut issues = find_repetitions(&call.examples);
+        // Of what is stored nothing is left of repetitions when the job reads it; what isn't, the job looks through itself.
+        let mut issues = match call.scope {
+            Scope::Stored => find_repetitions(&call.examples),
+            Scope::SourceOnly => Vec::new(),
+        };
         issues.extend(relabelled(&call.examples, &self.stored_copies(&call).await?));
         let TrainCall { classifier, scope, examples, config, request, .. } = call;
         let n_given = examples.len() as u64;

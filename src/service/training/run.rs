@@ -16,11 +16,11 @@ use super::job::{ActiveJob, FailureReason, JobDetails, JobFailure, StopReason};
 use super::on_pool;
 use crate::artifact::{self, Artifact};
 use crate::dataset::Dataset;
-use crate::dataset::issues::{DataIssue, find_small_topics, find_unusable};
-use crate::document::{LabeledDocument, Topic};
+use crate::dataset::issues::{DataIssue, find_issues};
+use crate::document::LabeledDocument;
 use crate::store::{JobState, NewVersion, Store, VersionOrigin};
 use crate::targets::Targets;
-use crate::training::{TrainError, train};
+use crate::training::{Findings, Progress, TrainError, train};
 use crate::training_config::TrainingConfig;
 
 /// What a job trains on.
@@ -53,7 +53,6 @@ struct Prepared {
     dataset: Dataset,
     assigned: Targets,
     model: Artifact,
-    issues: Vec<DataIssue>,
     self_test: SelfTest,
     self_test_check: Check,
     seconds: f64,
@@ -168,7 +167,6 @@ impl Plan {
                 fraction: 1.0,
                 ..job.details.clone()
             };
-            job_details.data_issues.extend(prepared.issues.clone());
             let with_version = |number| {
                 job_details.version = Some(number);
                 job_details.to_json()
@@ -201,7 +199,7 @@ impl Plan {
     }
 }
 
-/// Trains, writes the model file, and reads it again.
+/// Trains, looks for what is wrong with the documents, writes the model file, and reads it again.
 fn prepare(
     examples: Vec<LabeledDocument>,
     config: &TrainingConfig,
@@ -209,7 +207,9 @@ fn prepare(
     begun: Instant,
     max_topics: usize,
 ) -> Result<Prepared, End> {
-    let mut issues = find_unusable(&examples);
+    // At once, so that a job that fails says it too.
+    let report = |issues: Vec<DataIssue>| job.update(|job| job.details.data_issues.extend(issues));
+    report(find_issues(&examples));
     let unusable = |message: String| JobFailure { reason: FailureReason::UnusableDocuments, message };
     let dataset =
         Dataset::of_kind(examples, config.label_kind).map_err(|error| End::Failed(unusable(error.to_string())))?;
@@ -219,12 +219,11 @@ fn prepare(
             "there are {n_topics} topics; the limit max_topics is {max_topics}"
         ))));
     }
-    let names = dataset.topics().iter().map(Topic::as_str);
-    issues.extend(find_small_topics(names.zip(dataset.targets().documents_per_topic())));
     let trained = train(&dataset, config, job).map_err(|error| match error {
         TrainError::Cancelled => End::Stopped,
         error => End::Failed(unusable(error.to_string())),
     })?;
+    report(Findings::of(&dataset, &trained.out_of_fold, &|| job.is_cancelled()).issues);
     let documents = dataset.documents();
     let self_test = SelfTest::record(&trained.classifier, &documents);
     let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::SelfTestFailed, message });
@@ -235,7 +234,7 @@ fn prepare(
         return Err(failed(self_test_check.description));
     }
     let (assigned, seconds) = (trained.out_of_fold.assigned, begun.elapsed().as_secs_f64());
-    Ok(Prepared { dataset, assigned, model, issues, self_test, self_test_check, seconds })
+    Ok(Prepared { dataset, assigned, model, self_test, self_test_check, seconds })
 }
 
 fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
