@@ -15,6 +15,7 @@ pub mod serve;
 mod stored;
 pub mod train;
 mod train_remote;
+pub mod verify;
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -4,7 +4,9 @@ mod error;
 mod out_of_fold;
 mod progress;
 mod train;
+mod verify;
 
 pub use error::TrainError;
 pub use progress::{Progress, Silent, Stage, fraction_of_training};
 pub use train::{Trained, train};
+pub use verify::{Difference, verify};

@@ -105,6 +105,23 @@ fn a_model_is_trained_measured_and_used() {
 }
 
 #[test]
+fn a_model_is_verified_by_training_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("rows.jsonl"), labelled_rows(60)).unwrap();
+    std::fs::write(directory.join("fewer.jsonl"), labelled_rows(58)).unwrap();
+    let train = ["train", "--data", "rows.jsonl", "--out", "m.topicd", "--json", "--seed", "7", "--max-features", "20"];
+    json_lines(&topicd(directory, &train));
+    let same = topicd(directory, &["verify", "--model", "m.topicd", "--data", "rows.jsonl"]);
+    assert!(String::from_utf8_lossy(&same.stdout).starts_with("The same: "), "{}", stderr(&same));
+    assert_eq!((same.status.code(), stderr(&same).as_str()), (Some(0), ""));
+    let other = topicd(directory, &["verify", "--model", "m.topicd", "--data", "fewer.jsonl"]);
+    assert_eq!((other.status.code(), other.stdout.as_slice()), (Some(1), &b""[..]));
+    let said = stderr(&other);
+    assert!(said.contains("documents are others") && said.contains("on 60 with") && said.contains("58"), "{said}");
+}
+
+#[test]
 fn bad_rows_are_reported_and_skipped_or_stop_everything() {
     let directory = tempfile::tempdir().unwrap();
     let rows = labelled_rows(40) + "{\"title\": 7}\n" + &labelled_rows(2);
@@ -183,6 +200,7 @@ fn failures_exit_with_1_and_bad_usage_with_2() {
         (&["train", "--data", "one.jsonl", "--out", "m"], 1, "at least two topics"),
         (&["train", "--data", "one.jsonl", "--out", "m", "--c", "0"], 2, "0.0001"),
         (&["evaluate", "--model", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["verify", "--data", "one.jsonl"], 1, "at least two topics"),
         (&["serve", "--model", "model.topicd", "--listen", "127.0.0.1:0"], 1, "magic"),
         (&["classify"], 2, "FILE"),
         (&["classify", "--min-probability", "2", "a.txt"], 2, "from 0 to 1"),
