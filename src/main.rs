@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use topicd::cli::{self, about, classify, dataset, evaluate, serve, train, verify};
+use topicd::cli::{self, about, classify, dataset, evaluate, serve, topic, train, verify};
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Train again as a model was trained, and tell whether that gives the same bytes.
     Verify(verify::Args),
+    /// Tell what a model knows about one of its topics.
+    Topic(topic::Args),
     /// Tell the version, the bundled model, and whose texts it was trained on.
     About,
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => dataset::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Topic(args) => topic::run(&args),
         Command::About => about::run(),
     })
 }

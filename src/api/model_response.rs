@@ -9,7 +9,7 @@ use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{DataIssue, IssueKind};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, TopicEvaluation};
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
@@ -123,14 +123,6 @@ fn topic_count(count: TopicCount) -> pb::TopicCount {
 }
 
 fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
-    let topics = evaluation.topics.iter().map(|topic| pb::TopicEvaluation {
-        topic: topic.topic.clone(),
-        precision: topic.precision,
-        recall: topic.recall,
-        f1: topic.f1,
-        document_count: topic.n_documents as u64,
-        assigned_count: topic.n_assigned as u64,
-    });
     pb::Evaluation {
         document_count: evaluation.n_documents as u64,
         accuracy: evaluation.accuracy,
@@ -138,7 +130,19 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         macro_f1: evaluation.macro_f1,
         log_loss: evaluation.log_loss,
         expected_calibration_error: evaluation.expected_calibration_error,
-        topics: topics.collect(),
+        topics: evaluation.topics.iter().map(topic_evaluation).collect(),
+    }
+}
+
+/// How good predictions are for one topic.
+pub(super) fn topic_evaluation(topic: &TopicEvaluation) -> pb::TopicEvaluation {
+    pb::TopicEvaluation {
+        topic: topic.topic.clone(),
+        precision: topic.precision,
+        recall: topic.recall,
+        f1: topic.f1,
+        document_count: topic.n_documents as u64,
+        assigned_count: topic.n_assigned as u64,
     }
 }
 

@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
+use crate::names::excerpt;
 use crate::service::{self, Error};
 
 /// The domain of every `ErrorInfo`.
@@ -104,6 +105,10 @@ fn service_row(error: &Error) -> Row {
         Error::UnknownVersion(name) => {
             details.set_resource_info("ModelVersion", name.to_string(), "", error.to_string());
             (Code::NotFound, "UNKNOWN_VERSION")
+        }
+        Error::UnknownTopic { version, topic, .. } => {
+            details.set_resource_info("Topic", excerpt(topic), version.to_string(), error.to_string());
+            (Code::NotFound, "UNKNOWN_TOPIC")
         }
         Error::UnknownJob(name) => {
             details.set_resource_info("TrainingJob", name.to_string(), "", error.to_string());

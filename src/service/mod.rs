@@ -3,7 +3,8 @@
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
 //! that there are, and which answer), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
-//! answer itself), [`training`] (jobs that make versions), [`gate`] (whether these answer), [`datasets`] (documents).
+//! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
+//! these answer), [`datasets`] (documents).
 
 pub mod classify;
 pub mod datasets;
@@ -15,6 +16,7 @@ pub mod models;
 pub mod out_of_fold;
 pub mod panic;
 pub mod self_test;
+pub mod topics;
 pub mod training;
 pub mod version_details;
 pub mod workers;
@@ -31,6 +33,7 @@ pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::{Models, PromoteCall, RollbackCall};
+pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};
 pub use training::job::TrainingJob;

@@ -122,6 +122,27 @@ fn a_model_is_verified_by_training_again() {
 }
 
 #[test]
+fn a_topic_is_described() {
+    let table = String::from_utf8(topicd(articles(), &["topic", "sports", "--max-terms", "3"]).stdout).unwrap();
+    for said in ["sports: ", "precision", "█", "░", "without any", "most often confused with"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let description = &json_lines(&topicd(articles(), &["topic", "sports", "--json"]))[0];
+    assert_eq!((description["topic"].as_str(), description["threshold"].is_null()), (Some("sports"), true));
+    for side in ["terms_for", "terms_against"] {
+        assert_eq!(description[side].as_array().unwrap().len(), 20);
+    }
+    let unknown = topicd(articles(), &["topic", "sport"]);
+    assert!(
+        unknown.status.code() == Some(1) && stderr(&unknown).contains("did you mean sports"),
+        "{}",
+        stderr(&unknown)
+    );
+    let unknown = topicd(articles(), &["topic", "philately"]);
+    assert!(stderr(&unknown).contains("it has arts_culture, business"), "{}", stderr(&unknown));
+}
+
+#[test]
 fn bad_rows_are_reported_and_skipped_or_stop_everything() {
     let directory = tempfile::tempdir().unwrap();
     let rows = labelled_rows(40) + "{\"title\": 7}\n" + &labelled_rows(2);
@@ -201,6 +222,7 @@ fn failures_exit_with_1_and_bad_usage_with_2() {
         (&["train", "--data", "one.jsonl", "--out", "m", "--c", "0"], 2, "0.0001"),
         (&["evaluate", "--model", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
         (&["verify", "--data", "one.jsonl"], 1, "at least two topics"),
+        (&["topic", "a", "--max-terms", "0"], 2, "--max-terms"),
         (&["serve", "--model", "model.topicd", "--listen", "127.0.0.1:0"], 1, "magic"),
         (&["classify"], 2, "FILE"),
         (&["classify", "--min-probability", "2", "a.txt"], 2, "from 0 to 1"),

@@ -13,5 +13,6 @@ mod lifecycle;
 mod load;
 mod server_info;
 mod support;
+mod topics;
 mod train;
 mod versions;
