@@ -2,9 +2,10 @@
 
 use super::pb;
 use super::violations::{MAX_EXPLAINED_TERMS, Violations};
+use crate::config::Limits;
 use crate::document::{DocumentError, Topic};
 use crate::names::{ClassifierName, excerpt};
-use crate::service::{DescribeTopicCall, Error, JobName, ModelName, PromoteCall, RollbackCall};
+use crate::service::{CompareCall, DescribeTopicCall, Error, JobName, ModelName, PromoteCall, RollbackCall};
 use crate::topic_description::DEFAULT_TOPIC_TERMS;
 
 /// The most entries of a page, and how many there are when the request doesn't say.
@@ -88,6 +89,40 @@ pub fn promote_call(request: pb::PromoteModelVersionRequest) -> Result<PromoteCa
 /// [`Error::InvalidRequest`].
 pub fn rollback_call(request: pb::RollbackClassifierRequest) -> Result<RollbackCall, Error> {
     Ok(RollbackCall { classifier: classifier(&request.classifier)?, etag: given(request.etag) })
+}
+
+/// Checks a wish to compare.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn compare_call(request: pb::CompareModelVersionsRequest, limits: &Limits) -> Result<CompareCall, Error> {
+    let mut violations = Violations::default();
+    let pb::CompareModelVersionsRequest { model_version_a, model_version_b, inline_examples } = request;
+    let first = violations.check_version("model_version_a", &model_version_a);
+    let second = violations.check_version("model_version_b", &model_version_b);
+    let examples = inline_examples.map(|inline| {
+        let field = "inline_examples.examples";
+        if inline.examples.is_empty() {
+            let description =
+                "is empty; give labelled documents, or leave inline_examples out for the stored ones".to_owned();
+            violations.add(field, "REQUIRED", description);
+        }
+        violations.check_examples(field, 0, inline.examples, limits)
+    });
+    if let (Some(first), Some(second), None) = (&first, &second, &examples)
+        && first.classifier != second.classifier
+    {
+        let description = format!(
+            "is one of {}, and model_version_a of {}, whose stored documents are others; give inline_examples to compare \
+             them",
+            second.classifier, first.classifier
+        );
+        violations.add("model_version_b", "OTHER_CLASSIFIER", description);
+    }
+    match (first, second) {
+        (Some(first), Some(second)) if violations.is_empty() => Ok(CompareCall { first, second, examples }),
+        _ => Err(violations.into_error()),
+    }
 }
 
 /// Checks a question about a topic.

@@ -4,6 +4,8 @@
 
 pub mod about;
 pub mod classify;
+pub mod compare;
+mod comparison_table;
 pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;

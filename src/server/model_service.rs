@@ -9,14 +9,15 @@ use tonic::{Request, Response, Status};
 use super::drain::Draining;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::{model_request, model_response, response, topic_response};
+use crate::api::{comparison_response, model_request, model_response, response, topic_response};
 use crate::config::Limits;
-use crate::service::{ClassifyService, Models, TrainingJob, TrainingService};
+use crate::service::{ClassifyService, CompareService, Models, TrainingJob, TrainingService};
 
 /// The methods of `topicd.v1.ModelService`.
 #[derive(Debug)]
 pub(super) struct ModelService {
     pub(super) classify: Arc<ClassifyService>,
+    pub(super) compare: Arc<CompareService>,
     pub(super) models: Arc<Models>,
     pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
@@ -86,6 +87,15 @@ impl model_service_server::ModelService for ModelService {
         let call = model_request::rollback_call(request.into_inner())?;
         let classifier = model_response::classifier(&self.models.rollback(call).await?);
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn compare_model_versions(
+        &self,
+        request: Request<pb::CompareModelVersionsRequest>,
+    ) -> Result<Response<pb::CompareModelVersionsResponse>, Status> {
+        let call = model_request::compare_call(request.into_inner(), &self.limits)?;
+        let compared = self.compare.compare(call).await?;
+        Ok(Response::new(comparison_response::compared_versions(compared)))
     }
 
     async fn describe_topic(

@@ -122,6 +122,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
             (Code::FailedPrecondition, "UNUSABLE_DATASET")
         }
+        Error::NothingToCompareOn(name) => {
+            details.add_precondition_failure_violation("DATASET", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_TO_COMPARE_ON")
+        }
         Error::JobRunning(name) => {
             metadata.insert("training_job".to_owned(), name.to_string());
             (Code::Aborted, "JOB_RUNNING")
@@ -131,6 +135,11 @@ fn service_row(error: &Error) -> Row {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_training_jobs".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "TOO_MANY_JOBS")
+        }
+        Error::TooManyComparisons { limit } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_comparisons".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TOO_MANY_COMPARISONS")
         }
         Error::HeldBack { version, failed } => {
             for check in failed {

@@ -41,6 +41,9 @@ pub enum Error {
         /// What is wrong with them.
         problem: String,
     },
+    /// There are no stored documents that versions can be compared on.
+    #[error("{0} has no stored documents with a topic to compare on; import some, or give inline_examples")]
+    NothingToCompareOn(ClassifierName),
     /// The classifier is being trained.
     #[error("{0} is running; wait for it, or cancel it")]
     JobRunning(JobName),
@@ -50,6 +53,12 @@ pub enum Error {
     /// More jobs run or wait than the limit allows.
     #[error("{limit} training jobs run or wait already, which is the limit max_training_jobs; try again later")]
     TooManyJobs {
+        /// The limit.
+        limit: u32,
+    },
+    /// More comparisons run or wait than the limit allows.
+    #[error("{limit} comparisons run or wait already, which is the limit; try again a little later")]
+    TooManyComparisons {
         /// The limit.
         limit: u32,
     },

@@ -105,6 +105,48 @@ fn a_model_is_trained_measured_and_used() {
 }
 
 #[test]
+fn two_models_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("good.jsonl"), labelled_rows(60)).unwrap();
+    // The same, with a third topic that takes what is of war near town 3.
+    let third = labelled_rows(60).replace(r#"near town 3","topics":["war"]"#, r#"near town 3","topics":["siege"]"#);
+    std::fs::write(directory.join("third.jsonl"), third).unwrap();
+    for name in ["good", "third"] {
+        let (data, out) = (format!("{name}.jsonl"), format!("{name}.topicd"));
+        json_lines(&topicd(directory, &["train", "--data", &data, "--out", &out, "--json"]));
+    }
+    std::fs::write(directory.join("test.jsonl"), labelled_rows(100) + "{\"text\":\"x\"}\n").unwrap();
+    let compare = ["compare", "good.topicd", "third.topicd", "--data", "test.jsonl"];
+    let output = topicd(directory, &[&compare[..], &["--json", "--show", "3"]].concat());
+    let report = &json_lines(&output)[0];
+    assert!(stderr(&output).contains("left out 1 doc"), "{}", stderr(&output));
+    let n_lost = report["n_only_first_right"].as_u64().unwrap();
+    assert!(n_lost > 5 && report["n_only_second_right"] == 0 && report["n_differing"] == n_lost, "{report}");
+    assert!((report["p_value"].as_f64().unwrap() - 2f64.powi(1 - n_lost as i32)).abs() < 1e-12, "{report}");
+    assert_eq!(report["first"]["accuracy"], 1.0);
+    assert_eq!(report["topics"][0]["topic"], "siege");
+    let shown = report["differing_documents"].as_array().unwrap();
+    assert_eq!((shown.len(), &shown[0]["labels"][0], &shown[0]["second"][0]), (3, &"war".into(), &"siege".into()));
+    // Each model's numbers are those that it has alone.
+    for (model, metrics) in [("good.topicd", &report["first"]), ("third.topicd", &report["second"])] {
+        let alone =
+            &json_lines(&topicd(directory, &["evaluate", "--model", model, "--data", "test.jsonl", "--json"]))[0];
+        for metric in ["accuracy", "micro_f1", "macro_f1"] {
+            assert_eq!(alone[metric], metrics[metric], "{model} {metric}");
+        }
+    }
+
+    let output = topicd(directory, &compare);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for said in ["100       documents  good.topicd", "good.topicd is better", "largest losses", "report 10", "label"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let same = topicd(directory, &["compare", "good.topicd", "good.topicd", "--data", "test.jsonl"]);
+    assert!(String::from_utf8_lossy(&same.stdout).contains("Both get the same documents right"), "{}", stderr(&same));
+}
+
+#[test]
 fn a_model_is_verified_by_training_again() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -221,6 +263,8 @@ fn failures_exit_with_1_and_bad_usage_with_2() {
         (&["train", "--data", "one.jsonl", "--out", "m"], 1, "at least two topics"),
         (&["train", "--data", "one.jsonl", "--out", "m", "--c", "0"], 2, "0.0001"),
         (&["evaluate", "--model", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["compare", "model.topicd", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["compare", "model.topicd", "--data", "one.jsonl"], 2, "<B>"),
         (&["verify", "--data", "one.jsonl"], 1, "at least two topics"),
         (&["topic", "a", "--max-terms", "0"], 2, "--max-terms"),
         (&["serve", "--model", "model.topicd", "--listen", "127.0.0.1:0"], 1, "magic"),

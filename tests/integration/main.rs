@@ -7,6 +7,7 @@ mod bad_input;
 mod batch_and_stream;
 mod classify;
 mod command_line;
+mod compare;
 mod crash;
 mod dataset;
 mod lifecycle;
