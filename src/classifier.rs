@@ -1,6 +1,6 @@
 //! A trained classifier: everything between a document and its answer, immutable and shared by all threads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use ndarray::Array2;
@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::abstention::{Abstention, AbstentionOptions, Decision};
 use crate::calibration::Calibrator;
+use crate::cancellation::IsCancelled;
 use crate::dataset::LabelKind;
 use crate::decision::{DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
-use crate::evaluation::{Evaluation, Predictions};
+use crate::evaluation::{Evaluation, Predictions, TestSet};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
@@ -216,18 +217,14 @@ impl Classifier {
     }
 }
 
-/// Measuring.
+/// Measuring: what would be assigned if there were no abstaining, because metrics compare classifiers, not how shy they are.
 impl Classifier {
     /// How good the classifier's answers to labelled documents are. Topics that it doesn't know count as never right.
     /// Documents without a topic are left out where each document has one.
     pub fn evaluate(&self, examples: &[LabeledDocument]) -> Evaluation {
         let single_label = self.label_kind == LabelKind::SingleLabel;
-        let examples: Vec<&LabeledDocument> =
-            examples.iter().filter(|example| !(single_label && example.topics().is_empty())).collect();
-        let known = self.topics.iter().chain(examples.iter().flat_map(|example| example.topics()));
-        let topics: Vec<Topic> = known.collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        let number = |topic: &Topic| topics.binary_search(topic).ok();
-        let own_numbers: Vec<usize> = self.topics.iter().filter_map(number).collect();
+        let TestSet { examples, topics, labels } = TestSet::new(examples, &self.topics, single_label);
+        let own_numbers: Vec<usize> = self.topics.iter().filter_map(|topic| topics.binary_search(topic).ok()).collect();
         let classified: Vec<Classification> = examples
             .par_iter()
             .map_init(ClassifyScratch::default, |scratch, example| {
@@ -235,25 +232,36 @@ impl Classifier {
             })
             .collect();
         let mut probabilities = Array2::zeros((examples.len(), topics.len()));
-        let mut assigned = Vec::with_capacity(examples.len());
         for (document, classification) in classified.iter().enumerate() {
             for score in &classification.topics {
                 probabilities[(document, own_numbers[score.topic])] = score.probability;
             }
-            // What would be assigned if there were no abstaining: metrics compare classifiers, not how shy they are.
-            let assigns = |&(place, score): &(usize, &TopicScore)| {
-                self.decision_rule.assigns(score.topic, score.raw_score, place == 0)
-            };
-            let scores = classification.topics.iter().enumerate().filter(assigns);
-            let mut numbers: Vec<u32> = scores.map(|(_, score)| own_numbers[score.topic] as u32).collect();
-            numbers.sort_unstable();
-            assigned.push(numbers);
         }
-        let labels = examples.iter().map(|example| {
-            example.topics().iter().filter_map(number).map(|number| number as u32).collect::<Vec<u32>>()
-        });
-        let labels = Targets::new(topics.len(), labels);
-        let predictions = Predictions { probabilities, assigned: Targets::new(topics.len(), &assigned) };
+        let assigned = Targets::new(self.topics.len(), classified.iter().map(|answer| self.assigned_in(answer)));
+        let predictions = Predictions { probabilities, assigned: assigned.among(&self.topics, &topics) };
         Evaluation::of(&predictions, &labels, &topics, single_label)
+    }
+
+    /// The topics that the classifier assigns to documents, by place in [`Self::topics`]. Means nothing when it was
+    /// cancelled.
+    pub fn assigned_unless(&self, documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Targets {
+        let assigned = documents.par_iter().map_init(ClassifyScratch::default, |scratch, document| {
+            if is_cancelled() {
+                return Vec::new();
+            }
+            self.assigned_in(&self.classify(document, &ClassifyOptions::default(), scratch))
+        });
+        Targets::new(self.topics.len(), assigned.collect::<Vec<_>>())
+    }
+
+    /// The topics that an answer with all topics assigns, sorted.
+    fn assigned_in(&self, answer: &Classification) -> Vec<u32> {
+        let assigns = |&(place, score): &(usize, &TopicScore)| {
+            self.decision_rule.assigns(score.topic, score.raw_score, place == 0)
+        };
+        let assigned = answer.topics.iter().enumerate().filter(assigns);
+        let mut numbers: Vec<u32> = assigned.map(|(_, score)| score.topic as u32).collect();
+        numbers.sort_unstable();
+        numbers
     }
 }

@@ -5,7 +5,8 @@
 //! - The core, free of network and async; it builds with `--no-default-features`. [`document`] is what is sorted,
 //!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
 //!   [`calibration`] probabilities, [`decision`] an answer, [`abstention`] none, [`explanation`] the reason;
-//!   [`evaluation`] measures answers. A [`classifier`] is all of these, fitted; [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
+//!   [`evaluation`] measures answers. A [`classifier`] is all of these, fitted; [`topic_description`] tells what it knows of
+//!   a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
 //! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps documents, versions
 //!   and jobs for good, [`service`] answers calls and trains, [`api`] converts protobuf, [`server`] speaks gRPC, [`cli`] is
 //!   the command line; [`config`] and [`telemetry`] are theirs.
@@ -37,6 +38,7 @@ pub mod dataset;
 pub mod training_config;
 
 pub mod classifier;
+pub mod topic_description;
 
 pub mod artifact;
 

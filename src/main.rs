@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use topicd::cli::{self, about, classify, dataset, evaluate, serve, train};
+use topicd::cli::{self, about, classify, compare, dataset, evaluate, serve, topic, train, verify};
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
 #[derive(Debug, Parser)]
@@ -25,6 +25,12 @@ enum Command {
     Dataset(dataset::Args),
     /// Measure a model on labelled documents.
     Evaluate(evaluate::Args),
+    /// Compare two models on labelled documents, and tell whether one is better.
+    Compare(compare::Args),
+    /// Train again as a model was trained, and tell whether that gives the same bytes.
+    Verify(verify::Args),
+    /// Tell what a model knows about one of its topics.
+    Topic(topic::Args),
     /// Tell the version, the bundled model, and whose texts it was trained on.
     About,
 }
@@ -36,6 +42,9 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Dataset(args) => dataset::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Topic(args) => topic::run(&args),
         Command::About => about::run(),
     })
 }

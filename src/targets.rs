@@ -1,5 +1,14 @@
 //! Which topics each document of a training set has, by number: what weighting, learning and evaluating compare with.
 
+use std::collections::BTreeSet;
+
+use crate::document::Topic;
+
+/// The topics given, sorted, each once.
+pub fn all_topics<'a>(topics: impl IntoIterator<Item = &'a Topic>) -> Vec<Topic> {
+    topics.into_iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
 /// The topic numbers of each document: one row a document, sorted, each below `n_topics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Targets {
@@ -22,6 +31,25 @@ impl Targets {
             targets.offsets.push(targets.topics.len());
         }
         targets
+    }
+
+    /// Takes each document's topics, by their places in `topics`, which is sorted; others are left out.
+    pub fn of_topics<'a>(topics: &[Topic], documents: impl IntoIterator<Item = &'a [Topic]>) -> Self {
+        let number = |topic: &Topic| topics.binary_search(topic).ok().map(|number| number as u32);
+        let row = |document: &[Topic]| document.iter().filter_map(number).collect::<Vec<u32>>();
+        Self::new(topics.len(), documents.into_iter().map(row))
+    }
+
+    /// The same topics of the same documents, numbered as `all` does instead of as `own` does. Both are sorted; what `all`
+    /// lacks is left out.
+    #[must_use]
+    pub fn among(&self, own: &[Topic], all: &[Topic]) -> Self {
+        let numbers: Vec<Option<u32>> =
+            own.iter().map(|topic| all.binary_search(topic).ok().map(|number| number as u32)).collect();
+        // Both lists are in the same order, and so is each row.
+        let row =
+            |document| self.of(document).iter().filter_map(|&topic| numbers[topic as usize]).collect::<Vec<u32>>();
+        Self::new(all.len(), (0..self.n_documents()).map(row))
     }
 
     /// The number of documents.
@@ -57,5 +85,24 @@ impl Targets {
     #[must_use]
     pub fn select(&self, documents: &[u32]) -> Self {
         Self::new(self.n_topics, documents.iter().map(|&document| self.of(document as usize)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_numbered_anew_and_what_is_missing_is_left_out() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| Topic::new(name).unwrap());
+        assert_eq!(all_topics([&c, &a, &c]), [a.clone(), c.clone()]);
+        let own = Targets::new(2, [vec![0, 1], vec![], vec![1]]);
+        let all = own.among(&[a.clone(), c.clone()], &[a.clone(), b.clone(), c.clone()]);
+        assert_eq!(all, Targets::new(3, [vec![0, 2], vec![], vec![2]]));
+        assert_eq!(
+            all.among(&[a.clone(), b.clone(), c.clone()], &[b, c.clone()]),
+            Targets::new(2, [vec![1], vec![], vec![1]])
+        );
+        assert_eq!(Targets::of_topics(&all_topics([&a]), [&[a, c][..]]), Targets::new(1, [[0]]));
     }
 }

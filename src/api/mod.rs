@@ -2,13 +2,16 @@
 //!
 //! What comes in is checked here once, all of it ([`violations`] collects what is wrong): [`request`] (classification),
 //! [`train_request`] (labelled documents), [`model_request`] (the rest). What is behind has only valid values. What goes
-//! out is made here ([`response`], [`model_response`]), also as JSON for the command line ([`json`]).
+//! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`]), also as JSON for the
+//! command line ([`json`]).
 
+pub mod comparison_response;
 pub mod json;
 pub mod model_request;
 pub mod model_response;
 pub mod request;
 pub mod response;
+pub mod topic_response;
 pub mod train_request;
 pub mod violations;
 

@@ -1,9 +1,12 @@
 //! Requests about classifiers, versions and jobs → calls.
 
 use super::pb;
-use super::violations::Violations;
+use super::violations::{MAX_EXPLAINED_TERMS, Violations};
+use crate::config::Limits;
+use crate::document::{DocumentError, Topic};
 use crate::names::{ClassifierName, excerpt};
-use crate::service::{Error, JobName, ModelName, PromoteCall, RollbackCall};
+use crate::service::{CompareCall, DescribeTopicCall, Error, JobName, ModelName, PromoteCall, RollbackCall};
+use crate::topic_description::DEFAULT_TOPIC_TERMS;
 
 /// The most entries of a page, and how many there are when the request doesn't say.
 const PAGE_SIZES: (u32, u32) = (100, 20);
@@ -86,6 +89,70 @@ pub fn promote_call(request: pb::PromoteModelVersionRequest) -> Result<PromoteCa
 /// [`Error::InvalidRequest`].
 pub fn rollback_call(request: pb::RollbackClassifierRequest) -> Result<RollbackCall, Error> {
     Ok(RollbackCall { classifier: classifier(&request.classifier)?, etag: given(request.etag) })
+}
+
+/// Checks a wish to compare.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn compare_call(request: pb::CompareModelVersionsRequest, limits: &Limits) -> Result<CompareCall, Error> {
+    let mut violations = Violations::default();
+    let pb::CompareModelVersionsRequest { model_version_a, model_version_b, inline_examples } = request;
+    let first = violations.check_version("model_version_a", &model_version_a);
+    let second = violations.check_version("model_version_b", &model_version_b);
+    let examples = inline_examples.map(|inline| {
+        let field = "inline_examples.examples";
+        if inline.examples.is_empty() {
+            let description =
+                "is empty; give labelled documents, or leave inline_examples out for the stored ones".to_owned();
+            violations.add(field, "REQUIRED", description);
+        }
+        violations.check_examples(field, 0, inline.examples, limits)
+    });
+    if let (Some(first), Some(second), None) = (&first, &second, &examples)
+        && first.classifier != second.classifier
+    {
+        let description = format!(
+            "is one of {}, and model_version_a of {}, whose stored documents are others; give inline_examples to compare \
+             them",
+            second.classifier, first.classifier
+        );
+        violations.add("model_version_b", "OTHER_CLASSIFIER", description);
+    }
+    match (first, second) {
+        (Some(first), Some(second)) if violations.is_empty() => Ok(CompareCall { first, second, examples }),
+        _ => Err(violations.into_error()),
+    }
+}
+
+/// Checks a question about a topic.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn describe_topic_call(request: pb::DescribeTopicRequest) -> Result<DescribeTopicCall, Error> {
+    let mut violations = Violations::default();
+    let pb::DescribeTopicRequest { model, topic, max_terms } = request;
+    let model = violations.check_model("model", &model);
+    let topic = match Topic::new(&topic) {
+        Ok(topic) => Some(topic),
+        Err(DocumentError::EmptyTopic) => {
+            violations.add("topic", "REQUIRED", "is missing; give the name of one of the model's topics".to_owned());
+            None
+        }
+        Err(error) => {
+            violations.add("topic", "BAD_TOPIC", format!("is wrong: {error}"));
+            None
+        }
+    };
+    if max_terms > MAX_EXPLAINED_TERMS {
+        let description = format!("is {max_terms}; the most is {MAX_EXPLAINED_TERMS}");
+        violations.add("max_terms", "OUT_OF_RANGE", description);
+    }
+    let max_terms = if max_terms == 0 { DEFAULT_TOPIC_TERMS } else { max_terms as usize };
+    match (model, topic) {
+        (Some(model), Some(topic)) if violations.is_empty() => Ok(DescribeTopicCall { model, topic, max_terms }),
+        _ => Err(violations.into_error()),
+    }
 }
 
 fn given(etag: String) -> Option<String> {

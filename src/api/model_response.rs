@@ -10,7 +10,7 @@ use super::pb::training_job::{Stage as PbStage, State};
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
-use crate::evaluation::{CoveragePoint, Evaluation, ReliabilityBin};
+use crate::evaluation::{CoveragePoint, Evaluation, ReliabilityBin, TopicEvaluation};
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
@@ -145,15 +145,6 @@ fn topic_count(count: TopicCount) -> pb::TopicCount {
 }
 
 fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
-    let topics = evaluation.topics.iter().map(|topic| pb::TopicEvaluation {
-        topic: topic.topic.clone(),
-        precision: topic.precision,
-        recall: topic.recall,
-        f1: topic.f1,
-        document_count: topic.n_documents as u64,
-        assigned_count: topic.n_assigned as u64,
-        threshold: topic.threshold,
-    });
     let bin = |bin: &ReliabilityBin| pb::ReliabilityBin {
         count: bin.n as u64,
         mean_probability: bin.mean_probability,
@@ -171,10 +162,23 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         macro_f1: evaluation.macro_f1,
         log_loss: evaluation.log_loss,
         expected_calibration_error: evaluation.expected_calibration_error,
-        topics: topics.collect(),
+        topics: evaluation.topics.iter().map(topic_evaluation).collect(),
         confusions: confusions(evaluation),
         reliability: evaluation.reliability.iter().map(bin).collect(),
         coverage: evaluation.coverage.iter().map(point).collect(),
+    }
+}
+
+/// How good predictions are for one topic.
+pub(super) fn topic_evaluation(topic: &TopicEvaluation) -> pb::TopicEvaluation {
+    pb::TopicEvaluation {
+        topic: topic.topic.clone(),
+        precision: topic.precision,
+        recall: topic.recall,
+        f1: topic.f1,
+        document_count: topic.n_documents as u64,
+        assigned_count: topic.n_assigned as u64,
+        threshold: topic.threshold,
     }
 }
 

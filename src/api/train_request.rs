@@ -98,7 +98,7 @@ pub fn import_message(
 }
 
 impl Violations {
-    fn check_examples(
+    pub(super) fn check_examples(
         &mut self,
         path: &str,
         n_before: u64,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::inputs::{BadRows, ModelArgs, ReadingArgs};
-use super::{CommandResult, explanation_table};
+use super::{CommandResult, excerpt, explanation_table, headline};
 use crate::abstention::{AbstainReason, AbstentionOptions, Decision};
 use crate::api::{json, response};
 use crate::classifier::{ClassifyOptions, DEFAULT_MAX_TERMS};
@@ -23,8 +23,6 @@ use crate::service::{AcceptedDocument, Answer, LiveVersion, VersionName, answer}
 /// Documents, and bytes of them, that are classified at a time.
 const CHUNK_DOCUMENTS: usize = 1024;
 const CHUNK_BYTES: usize = 8 << 20;
-/// Characters of a headline or id that tables show.
-const MAX_SHOWN_CHARACTERS: usize = 100;
 
 /// What `topicd classify` is told.
 #[derive(Debug, clap::Args)]
@@ -129,7 +127,7 @@ fn classify_file(
             .into_par_iter()
             .map(|document| {
                 let document = if is_article { document.with_id(article_id) } else { document };
-                let headline = excerpt(if document.title().is_empty() { document.text() } else { document.title() });
+                let headline = headline(&document);
                 (headline, answer(version, AcceptedDocument { document, truncated: false }, &options))
             })
             .collect();
@@ -229,14 +227,4 @@ fn decision(answer: &Answer) -> String {
 
 fn topic_width(answer: &Answer) -> usize {
     answer.version.classifier.topics().iter().map(|topic| topic.as_str().chars().count()).max().unwrap_or(0)
-}
-
-/// The first line of a text, or of that the first characters, with nothing in it that a terminal would obey.
-fn excerpt(text: &str) -> String {
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    let mut shown: String = line.chars().take(MAX_SHOWN_CHARACTERS).filter(|c| !c.is_control()).collect();
-    if line.chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::inputs::{ModelArgs, ReadingArgs};
 use super::{CommandResult, evaluation_table, say};
-use crate::document::Topic;
+use crate::classifier::Classifier;
+use crate::document::{LabeledDocument, Topic};
 
 /// What `topicd evaluate` is told.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,14 @@ pub struct Args {
     json: bool,
 }
 
+/// Tells which labels a model doesn't have.
+pub(super) fn say_unknown_topics(model: &str, classifier: &Classifier, examples: &[LabeledDocument]) {
+    let topics: BTreeSet<&Topic> = examples.iter().flat_map(|example| example.topics()).collect();
+    for topic in topics.into_iter().filter(|topic| classifier.topics().binary_search(topic).is_err()) {
+        say(format_args!("topicd: {model} has no topic {:?}: its documents count as wrong", topic.as_str()));
+    }
+}
+
 /// Evaluates.
 ///
 /// # Errors
@@ -36,10 +45,7 @@ pub fn run(args: &Args) -> CommandResult {
     if examples.iter().all(|example| example.topics().is_empty()) {
         return Err("there is no document with a topic; give labelled documents".into());
     }
-    let topics: BTreeSet<&Topic> = examples.iter().flat_map(|example| example.topics()).collect();
-    for topic in topics.into_iter().filter(|topic| classifier.topics().binary_search(topic).is_err()) {
-        say(format_args!("topicd: the model has no topic {:?}: its documents count as wrong", topic.as_str()));
-    }
+    say_unknown_topics("the model", &classifier, &examples);
     let evaluation = classifier.evaluate(&examples);
     let n_left_out = examples.len() - evaluation.n_documents;
     if n_left_out > 0 {

@@ -4,6 +4,8 @@
 
 pub mod about;
 pub mod classify;
+pub mod compare;
+mod comparison_table;
 pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
@@ -15,12 +17,20 @@ mod mislabels_file;
 mod remote;
 pub mod serve;
 mod stored;
+pub mod topic;
+mod topic_table;
 pub mod train;
 mod train_remote;
+pub mod verify;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+
+use crate::document::Document;
+
+/// Characters of a headline or id that tables show.
+const MAX_SHOWN_CHARACTERS: usize = 100;
 
 /// How a command ends.
 pub type CommandResult = Result<(), Box<dyn Error>>;
@@ -50,6 +60,26 @@ pub fn exit(result: CommandResult) -> ExitCode {
 /// Writes a line for people to standard error; when nobody reads it, that is no failure.
 fn say(message: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// What a table shows of a document: the beginning of its title, or of its text.
+fn headline(document: &Document) -> String {
+    excerpt(if document.title().is_empty() { document.text() } else { document.title() })
+}
+
+/// The first line of a text, or of that the first characters, with nothing in it that a terminal would obey.
+fn excerpt(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let mut shown: String = line.chars().take(MAX_SHOWN_CHARACTERS).filter(|c| !c.is_control()).collect();
+    if line.chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Whether standard output is read by a person who likes colours: a terminal, and NO_COLOR isn't set.
+fn is_in_colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

@@ -104,24 +104,19 @@ impl Evaluation {
         } else {
             labels.clone()
         };
-        let n_documents = labels.n_documents();
         let assigned = &predictions.assigned;
-        let n_right = (0..n_documents).filter(|&document| assigned.of(document) == labels.of(document)).count();
         let topics = evaluate_topics(assigned, labels, topics);
-        let seen = || topics.iter().filter(|topic| topic.n_documents + topic.n_assigned > 0);
-        let (hits, all): (f64, usize) = seen()
-            .map(|topic| (topic.recall * topic.n_documents as f64, topic.n_documents + topic.n_assigned))
-            .fold((0.0, 0), |(hits, all), (h, a)| (hits + h, all + a));
+        let (micro_f1, macro_f1) = average_f1(&topics);
         let (log_loss, bins) = if single_label {
             single_label_losses(&predictions.probabilities, labels)
         } else {
             multi_label_losses(&predictions.probabilities, labels)
         };
         Self {
-            n_documents,
-            accuracy: ratio(n_right as f64, n_documents),
-            micro_f1: ratio(2.0 * hits, all),
-            macro_f1: ratio(seen().map(|topic| topic.f1).sum(), seen().count()),
+            n_documents: labels.n_documents(),
+            accuracy: accuracy(assigned, labels),
+            micro_f1,
+            macro_f1,
             log_loss,
             expected_calibration_error: bins.expected_error(),
             reliability: bins.to_reliability(),
@@ -145,6 +140,22 @@ pub fn macro_f1(assigned: &Targets, labels: &Targets, topics: &[u32]) -> f64 {
     ratio(seen.iter().sum(), seen.len())
 }
 
+/// The share of documents that were assigned exactly their labels.
+pub(super) fn accuracy(assigned: &Targets, labels: &Targets) -> f64 {
+    let n_documents = labels.n_documents();
+    let n_right = (0..n_documents).filter(|&document| assigned.of(document) == labels.of(document)).count();
+    ratio(n_right as f64, n_documents)
+}
+
+/// Micro-F1 and macro-F1 of topics, over those that are labels or were assigned.
+pub(super) fn average_f1(topics: &[TopicEvaluation]) -> (f64, f64) {
+    let seen = || topics.iter().filter(|topic| topic.n_documents + topic.n_assigned > 0);
+    let (hits, all): (f64, usize) = seen()
+        .map(|topic| (topic.recall * topic.n_documents as f64, topic.n_documents + topic.n_assigned))
+        .fold((0.0, 0), |(hits, all), (h, a)| (hits + h, all + a));
+    (ratio(2.0 * hits, all), ratio(seen().map(|topic| topic.f1).sum(), seen().count()))
+}
+
 fn ratio(sum: f64, count: usize) -> f64 {
     if count == 0 { 0.0 } else { sum / count as f64 }
 }
@@ -159,7 +170,8 @@ fn hits_per_topic(assigned: &Targets, labels: &Targets) -> Vec<usize> {
     n_hits
 }
 
-fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Vec<TopicEvaluation> {
+/// How good predictions are for each topic.
+pub(super) fn evaluate_topics(assigned: &Targets, labels: &Targets, topics: &[Topic]) -> Vec<TopicEvaluation> {
     let n_hits = hits_per_topic(assigned, labels);
     let counts = labels.documents_per_topic().into_iter().zip(assigned.documents_per_topic());
     topics

@@ -125,7 +125,8 @@ fn routes(
         limits,
         draining: draining.clone(),
     };
-    let model_service = ModelService { models, training, limits, draining: draining.clone() };
+    let (classify, compare) = (Arc::clone(&services.classify), Arc::clone(&services.compare));
+    let model_service = ModelService { classify, compare, models, training, limits, draining: draining.clone() };
     let dataset_service =
         DatasetService { datasets: Arc::clone(&services.datasets), limits, draining: draining.clone() };
     let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());

@@ -9,13 +9,15 @@ use tonic::{Request, Response, Status};
 use super::drain::Draining;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::{model_request, model_response, response};
+use crate::api::{comparison_response, model_request, model_response, response, topic_response};
 use crate::config::Limits;
-use crate::service::{Models, TrainingJob, TrainingService};
+use crate::service::{ClassifyService, CompareService, Models, TrainingJob, TrainingService};
 
 /// The methods of `topicd.v1.ModelService`.
 #[derive(Debug)]
 pub(super) struct ModelService {
+    pub(super) classify: Arc<ClassifyService>,
+    pub(super) compare: Arc<CompareService>,
     pub(super) models: Arc<Models>,
     pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
@@ -85,6 +87,24 @@ impl model_service_server::ModelService for ModelService {
         let call = model_request::rollback_call(request.into_inner())?;
         let classifier = model_response::classifier(&self.models.rollback(call).await?);
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn compare_model_versions(
+        &self,
+        request: Request<pb::CompareModelVersionsRequest>,
+    ) -> Result<Response<pb::CompareModelVersionsResponse>, Status> {
+        let call = model_request::compare_call(request.into_inner(), &self.limits)?;
+        let compared = self.compare.compare(call).await?;
+        Ok(Response::new(comparison_response::compared_versions(compared)))
+    }
+
+    async fn describe_topic(
+        &self,
+        request: Request<pb::DescribeTopicRequest>,
+    ) -> Result<Response<pb::DescribeTopicResponse>, Status> {
+        let call = model_request::describe_topic_call(request.into_inner())?;
+        let described = self.classify.describe_topic(call).await?;
+        Ok(Response::new(topic_response::described_topic(described)))
     }
 
     async fn get_training_job(

@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
+use crate::names::excerpt;
 use crate::service::{self, Error};
 
 /// The domain of every `ErrorInfo`.
@@ -105,6 +106,10 @@ fn service_row(error: &Error) -> Row {
             details.set_resource_info("ModelVersion", name.to_string(), "", error.to_string());
             (Code::NotFound, "UNKNOWN_VERSION")
         }
+        Error::UnknownTopic { version, topic, .. } => {
+            details.set_resource_info("Topic", excerpt(topic), version.to_string(), error.to_string());
+            (Code::NotFound, "UNKNOWN_TOPIC")
+        }
         Error::UnknownJob(name) => {
             details.set_resource_info("TrainingJob", name.to_string(), "", error.to_string());
             (Code::NotFound, "UNKNOWN_JOB")
@@ -117,6 +122,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
             (Code::FailedPrecondition, "UNUSABLE_DATASET")
         }
+        Error::NothingToCompareOn(name) => {
+            details.add_precondition_failure_violation("DATASET", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_TO_COMPARE_ON")
+        }
         Error::JobRunning(name) => {
             metadata.insert("training_job".to_owned(), name.to_string());
             (Code::Aborted, "JOB_RUNNING")
@@ -126,6 +135,11 @@ fn service_row(error: &Error) -> Row {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_training_jobs".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "TOO_MANY_JOBS")
+        }
+        Error::TooManyComparisons { limit } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_comparisons".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TOO_MANY_COMPARISONS")
         }
         Error::HeldBack { version, failed } => {
             for check in failed {

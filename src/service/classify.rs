@@ -70,7 +70,7 @@ pub struct Answer {
 /// Classifies documents for all callers.
 #[derive(Debug)]
 pub struct ClassifyService {
-    models: Arc<Models>,
+    pub(super) models: Arc<Models>,
     workers: Workers,
 }
 

@@ -2,7 +2,7 @@
 
 use super::model_name::{JobName, ModelName, VersionName};
 use super::panic::{IncidentId, incident};
-use crate::names::ClassifierName;
+use crate::names::{ClassifierName, excerpt};
 use crate::store::StoreError;
 
 /// Why a call, or one document of it, has no answer.
@@ -17,6 +17,16 @@ pub enum Error {
     /// There is such a classifier, but not in this version.
     #[error("{0} doesn't exist; leave the version out for the stable one, or ask ListModelVersions which there are")]
     UnknownVersion(ModelName),
+    /// The version has no such topic.
+    #[error("{version} has no topic {:?}; {}", excerpt(topic), other_topics(similar))]
+    UnknownTopic {
+        /// The version.
+        version: VersionName,
+        /// The topic that was asked for.
+        topic: String,
+        /// Topics that may have been meant.
+        similar: Vec<String>,
+    },
     /// There is no such training job.
     #[error("{0} doesn't exist; ask ListTrainingJobs which there are")]
     UnknownJob(JobName),
@@ -31,6 +41,9 @@ pub enum Error {
         /// What is wrong with them.
         problem: String,
     },
+    /// There are no stored documents that versions can be compared on.
+    #[error("{0} has no stored documents with a topic to compare on; import some, or give inline_examples")]
+    NothingToCompareOn(ClassifierName),
     /// The classifier is being trained.
     #[error("{0} is running; wait for it, or cancel it")]
     JobRunning(JobName),
@@ -40,6 +53,12 @@ pub enum Error {
     /// More jobs run or wait than the limit allows.
     #[error("{limit} training jobs run or wait already, which is the limit max_training_jobs; try again later")]
     TooManyJobs {
+        /// The limit.
+        limit: u32,
+    },
+    /// More comparisons run or wait than the limit allows.
+    #[error("{limit} comparisons run or wait already, which is the limit; try again a little later")]
+    TooManyComparisons {
         /// The limit.
         limit: u32,
     },
@@ -107,6 +126,14 @@ pub struct FieldViolation {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::StoreFailed(incident(&error))
+    }
+}
+
+fn other_topics(similar: &[String]) -> String {
+    if similar.is_empty() {
+        "ask GetModelVersion which it has".to_owned()
+    } else {
+        format!("did you mean {}", similar.join(", "))
     }
 }
 

@@ -4,19 +4,16 @@
 //! by its out-of-fold predictions; the stable one by its own for what it was trained on too, and by its answers for the
 //! rest. So no labelled document has to be kept from training, and neither version is asked what it learned by heart.
 
-use std::collections::BTreeSet;
-
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::live::LiveVersion;
-use super::out_of_fold::OutOfFold;
-use crate::abstention::AbstentionOptions;
-use crate::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
+use super::out_of_fold::{OutOfFold, UnlearnedAnswers};
+use crate::cancellation::never;
+use crate::classifier::Classifier;
 use crate::dataset::Dataset;
-use crate::document::{Document, Topic};
+use crate::document::{ContentHash, Document, Topic};
 use crate::evaluation::macro_f1;
-use crate::targets::Targets;
+use crate::targets::{Targets, all_topics};
 
 /// The new version's macro-F1 may be this much below the stable one's where documents are many, and where they are few.
 pub const MACRO_F1_MARGINS: (f64, f64) = (0.02, 0.1);
@@ -82,39 +79,15 @@ fn check_topics(topics: &[Topic], stable: &[Topic]) -> Check {
 }
 
 fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, stable_out_of_fold: &OutOfFold) -> Check {
-    let topics: Vec<&Topic> =
-        dataset.topics().iter().chain(stable.topics()).collect::<BTreeSet<_>>().into_iter().collect();
-    // Places in a sorted list of topics → places in the list of all.
-    let places = |own: &[Topic]| -> Vec<u32> {
-        own.iter().filter_map(|topic| topics.binary_search(&topic).ok()).map(|place| place as u32).collect()
-    };
-    let (own_places, stable_places) = (places(dataset.topics()), places(stable.topics()));
-    let among_all = |targets: &Targets| {
-        let rows = (0..targets.n_documents())
-            .map(|document| targets.of(document).iter().map(|&topic| own_places[topic as usize]).collect::<Vec<u32>>());
-        Targets::new(topics.len(), rows)
-    };
-    let labels = among_all(dataset.targets());
-    let observed = macro_f1(&among_all(assigned), &labels, &stable_places);
-    let documents: Vec<(&Document, Option<&[u16]>)> = dataset
-        .documents()
-        .into_iter()
-        .zip(dataset.content_hashes())
-        .map(|(document, hash)| (document, stable_out_of_fold.of(hash)))
-        .collect();
-    let n_unseen = documents.iter().filter(|(_, known)| known.is_none()).count();
-    let answers: Vec<Vec<u32>> = documents
-        .into_par_iter()
-        .map_init(ClassifyScratch::default, |scratch, (document, known)| {
-            let mut answer: Vec<u32> = match known {
-                Some(topics) => topics.iter().map(|&topic| stable_places[usize::from(topic)]).collect(),
-                None => assigned_by(stable, document, scratch).map(|topic| stable_places[topic]).collect(),
-            };
-            answer.sort_unstable();
-            answer
-        })
-        .collect();
-    let of_stable = macro_f1(&Targets::new(topics.len(), &answers), &labels, &stable_places);
+    let topics = all_topics(dataset.topics().iter().chain(stable.topics()));
+    let places = |topic: &Topic| topics.binary_search(topic).ok().map(|place| place as u32);
+    let stable_places: Vec<u32> = stable.topics().iter().filter_map(places).collect();
+    let labels = dataset.targets().among(dataset.topics(), &topics);
+    let observed = macro_f1(&assigned.among(dataset.topics(), &topics), &labels, &stable_places);
+    let documents: Vec<(&Document, ContentHash)> =
+        dataset.documents().into_iter().zip(dataset.content_hashes()).collect();
+    let UnlearnedAnswers { assigned: of_stable, n_new } = stable_out_of_fold.answers(stable, &documents, &never);
+    let of_stable = macro_f1(&of_stable.among(stable.topics(), &topics), &labels, &stable_places);
     let n_documents = labels.n_documents();
     let margin = margin(n_documents);
     Check {
@@ -124,7 +97,7 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
         required: (of_stable - margin).max(0.0),
         description: format!(
             "macro-F1 of the stable version's topics on {n_documents} documents, each as predicted by models that never saw it, is {observed:.4}; the \
-             stable version's is {of_stable:.4} ({n_unseen} of the documents are new to it), and {margin:.4} less is \
+             stable version's is {of_stable:.4} ({n_new} of the documents are new to it), and {margin:.4} less is \
              allowed"
         ),
     }
@@ -134,17 +107,6 @@ fn check_macro_f1(dataset: &Dataset, assigned: &Targets, stable: &Classifier, st
 fn margin(n_documents: usize) -> f64 {
     let (many, few) = MACRO_F1_MARGINS;
     (1.0 / (n_documents.max(1) as f64).sqrt()).clamp(many, few)
-}
-
-fn assigned_by<'a>(
-    classifier: &Classifier,
-    document: &Document,
-    scratch: &'a mut ClassifyScratch,
-) -> impl Iterator<Item = usize> + use<'a> {
-    // Versions are compared by what they would say, not by how shy they are.
-    let options = ClassifyOptions { abstention: AbstentionOptions::ANY_PROBABILITY, ..ClassifyOptions::default() };
-    let classification = classifier.classify(document, &options, scratch);
-    classification.topics.into_iter().filter(|score| score.assigned).map(|score| score.topic)
 }
 
 #[cfg(test)]

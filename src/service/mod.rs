@@ -3,9 +3,11 @@
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
 //! that there are, and which answer), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
-//! answer itself), [`training`] (jobs that make versions), [`gate`] (whether these answer), [`datasets`] (documents).
+//! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
+//! these answer), [`compare`] (which of two is better), [`datasets`] (documents).
 
 pub mod classify;
+pub mod compare;
 pub mod datasets;
 pub mod error;
 pub mod gate;
@@ -15,6 +17,7 @@ pub mod models;
 pub mod out_of_fold;
 pub mod panic;
 pub mod self_test;
+pub mod topics;
 pub mod training;
 pub mod version_details;
 pub mod workers;
@@ -26,11 +29,13 @@ use crate::config::ServeConfig;
 use crate::store::{Store, StoreError};
 
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
+pub use compare::{CompareCall, CompareService, ComparedVersions, DifferingDocument};
 pub use datasets::DatasetService;
 pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::{Models, PromoteCall, RollbackCall};
+pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};
 pub use training::job::TrainingJob;
@@ -45,6 +50,8 @@ pub struct Services {
     pub models: Arc<Models>,
     /// Trains.
     pub training: Arc<TrainingService>,
+    /// Compares versions.
+    pub compare: Arc<CompareService>,
     /// Keeps labelled documents.
     pub datasets: Arc<DatasetService>,
 }
@@ -71,7 +78,8 @@ impl Services {
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
         let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
+        let compare = Arc::new(CompareService::new(store.clone(), Arc::clone(&models), training.pool()));
         let datasets = Arc::new(DatasetService::new(store));
-        Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), datasets })
+        Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), compare, datasets })
     }
 }

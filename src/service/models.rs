@@ -320,9 +320,14 @@ impl Models {
             }
             Err(error) => return Err(error),
         };
-        let bytes = self.store.out_of_fold(classifier, answering.name.number).await?;
-        let out_of_fold = OutOfFold::decode(&bytes, answering.classifier.topics().len());
+        let out_of_fold = self.out_of_fold(&answering).await?;
         Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) })
+    }
+
+    /// What a version's training said of its documents; nothing of one that wasn't trained here.
+    pub(super) async fn out_of_fold(&self, version: &LiveVersion) -> Result<OutOfFold, Error> {
+        let bytes = self.store.out_of_fold(&version.name.classifier, version.name.number).await?;
+        Ok(OutOfFold::decode(&bytes, version.classifier.topics().len()))
     }
 
     /// Ends a job with the version that it made, which answers if it was promoted; says when. `details` makes the job's

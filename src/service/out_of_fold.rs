@@ -6,14 +6,25 @@
 
 use std::collections::HashMap;
 
+use crate::cancellation::IsCancelled;
+use crate::classifier::Classifier;
 use crate::dataset::Dataset;
-use crate::document::ContentHash;
+use crate::document::{ContentHash, Document};
 use crate::targets::Targets;
 
 /// The topics assigned to documents, by the beginning of their content hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutOfFold {
     assigned: HashMap<[u8; 8], Vec<u16>>,
+}
+
+/// What a version says of documents as if it had seen none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnlearnedAnswers {
+    /// The topics assigned to each document, by place among the version's topics.
+    pub assigned: Targets,
+    /// Documents that it wasn't trained on, as far as is known.
+    pub n_new: usize,
 }
 
 impl OutOfFold {
@@ -49,6 +60,27 @@ impl OutOfFold {
         Self { assigned }
     }
 
+    /// What the version assigns to documents, without asking it about those that it was trained on: of these it says what
+    /// its training said. Means nothing when it was cancelled.
+    pub fn answers(
+        &self,
+        classifier: &Classifier,
+        documents: &[(&Document, ContentHash)],
+        is_cancelled: IsCancelled<'_>,
+    ) -> UnlearnedAnswers {
+        let known: Vec<Option<&[u16]>> = documents.iter().map(|&(_, hash)| self.of(hash)).collect();
+        let new = documents.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let new: Vec<&Document> = new.map(|(&(document, _), _)| document).collect();
+        let answers = classifier.assigned_unless(&new, is_cancelled);
+        let mut answered = 0..new.len();
+        let row = |known: Option<&[u16]>| match known {
+            Some(topics) => topics.iter().map(|&topic| u32::from(topic)).collect(),
+            None => answered.next().map_or_else(Vec::new, |document| answers.of(document).to_vec()),
+        };
+        let assigned = Targets::new(classifier.topics().len(), known.into_iter().map(row));
+        UnlearnedAnswers { assigned, n_new: new.len() }
+    }
+
     /// What was assigned to a document, by place among the version's topics; `None` when it wasn't trained on.
     pub fn of(&self, hash: ContentHash) -> Option<&[u16]> {
         self.assigned.get(&key(hash)).map(Vec::as_slice)
@@ -62,7 +94,7 @@ fn key(hash: ContentHash) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Document, LabeledDocument, Topic};
+    use crate::document::{LabeledDocument, Topic};
 
     #[test]
     fn what_is_written_is_read_and_what_is_damaged_counts_as_nothing() {

@@ -61,18 +61,34 @@ impl Workers {
         admission: Admission,
         work: impl FnOnce(IsAwaited<'_>) -> Option<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.pool.spawn(move || {
-            // Rayon ends the process when a spawned closure panics.
-            let result = catch(|| work(&|| !reply.is_closed())).transpose();
+        let admitted = move |is_awaited: IsAwaited<'_>| {
+            let result = work(is_awaited);
             drop(admission);
-            if let Some(result) = result {
-                // Nobody may wait for it any more.
-                let _ = reply.send(result);
-            }
-        });
-        answer.await.unwrap_or_else(|_| Err(panicked()))
+            result
+        };
+        run_on(&self.pool, admitted).await
     }
+}
+
+/// Does `work` on a pool's threads, where it may use rayon's parallel iterators. `work` returns `None` only when nobody waits
+/// any more.
+///
+/// # Errors
+/// [`Error::Panicked`].
+pub(super) async fn run_on<T: Send + 'static>(
+    pool: &rayon::ThreadPool,
+    work: impl FnOnce(IsAwaited<'_>) -> Option<T> + Send + 'static,
+) -> Result<T, Error> {
+    let (reply, answer) = oneshot::channel();
+    pool.spawn(move || {
+        // Rayon ends the process when a spawned closure panics.
+        let result = catch(|| work(&|| !reply.is_closed())).transpose();
+        if let Some(result) = result {
+            // Nobody may wait for it any more.
+            let _ = reply.send(result);
+        }
+    });
+    answer.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 #[cfg(test)]

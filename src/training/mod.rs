@@ -5,8 +5,10 @@ mod findings;
 mod out_of_fold;
 mod progress;
 mod train;
+mod verify;
 
 pub use error::TrainError;
 pub use findings::Findings;
 pub use progress::{Progress, Silent, Stage, fraction_of_training};
 pub use train::{Trained, train};
+pub use verify::{Difference, verify};

@@ -164,7 +164,7 @@ fn fit_all(
 }
 
 /// Identifies documents and labels, whatever order they came in.
-fn dataset_hash(dataset: &Dataset) -> String {
+pub(super) fn dataset_hash(dataset: &Dataset) -> String {
     let mut hasher = Xxh3::new();
     for (document, hash) in dataset.content_hashes().enumerate() {
         hasher.update(&hash.0);

@@ -105,6 +105,86 @@ fn a_model_is_trained_measured_and_used() {
 }
 
 #[test]
+fn two_models_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("good.jsonl"), labelled_rows(60)).unwrap();
+    // The same, with a third topic that takes what is of war near town 3.
+    let third = labelled_rows(60).replace(r#"near town 3","topics":["war"]"#, r#"near town 3","topics":["siege"]"#);
+    std::fs::write(directory.join("third.jsonl"), third).unwrap();
+    for name in ["good", "third"] {
+        let (data, out) = (format!("{name}.jsonl"), format!("{name}.topicd"));
+        json_lines(&topicd(directory, &["train", "--data", &data, "--out", &out, "--json"]));
+    }
+    std::fs::write(directory.join("test.jsonl"), labelled_rows(100) + "{\"text\":\"x\"}\n").unwrap();
+    let compare = ["compare", "good.topicd", "third.topicd", "--data", "test.jsonl"];
+    let output = topicd(directory, &[&compare[..], &["--json", "--show", "3"]].concat());
+    let report = &json_lines(&output)[0];
+    assert!(stderr(&output).contains("left out 1 doc"), "{}", stderr(&output));
+    let n_lost = report["n_only_first_right"].as_u64().unwrap();
+    assert!(n_lost > 5 && report["n_only_second_right"] == 0 && report["n_differing"] == n_lost, "{report}");
+    assert!((report["p_value"].as_f64().unwrap() - 2f64.powi(1 - n_lost as i32)).abs() < 1e-12, "{report}");
+    assert_eq!(report["first"]["accuracy"], 1.0);
+    assert_eq!(report["topics"][0]["topic"], "siege");
+    let shown = report["differing_documents"].as_array().unwrap();
+    assert_eq!((shown.len(), &shown[0]["labels"][0], &shown[0]["second"][0]), (3, &"war".into(), &"siege".into()));
+    // Each model's numbers are those that it has alone.
+    for (model, metrics) in [("good.topicd", &report["first"]), ("third.topicd", &report["second"])] {
+        let alone =
+            &json_lines(&topicd(directory, &["evaluate", "--model", model, "--data", "test.jsonl", "--json"]))[0];
+        for metric in ["accuracy", "micro_f1", "macro_f1"] {
+            assert_eq!(alone[metric], metrics[metric], "{model} {metric}");
+        }
+    }
+
+    let output = topicd(directory, &compare);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for said in ["100       documents  good.topicd", "good.topicd is better", "largest losses", "report 10", "label"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let same = topicd(directory, &["compare", "good.topicd", "good.topicd", "--data", "test.jsonl"]);
+    assert!(String::from_utf8_lossy(&same.stdout).contains("Both get the same documents right"), "{}", stderr(&same));
+}
+
+#[test]
+fn a_model_is_verified_by_training_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("rows.jsonl"), labelled_rows(60)).unwrap();
+    std::fs::write(directory.join("fewer.jsonl"), labelled_rows(58)).unwrap();
+    let train = ["train", "--data", "rows.jsonl", "--out", "m.topicd", "--json", "--seed", "7", "--max-features", "20"];
+    json_lines(&topicd(directory, &train));
+    let same = topicd(directory, &["verify", "--model", "m.topicd", "--data", "rows.jsonl"]);
+    assert!(String::from_utf8_lossy(&same.stdout).starts_with("The same: "), "{}", stderr(&same));
+    assert_eq!((same.status.code(), stderr(&same).as_str()), (Some(0), ""));
+    let other = topicd(directory, &["verify", "--model", "m.topicd", "--data", "fewer.jsonl"]);
+    assert_eq!((other.status.code(), other.stdout.as_slice()), (Some(1), &b""[..]));
+    let said = stderr(&other);
+    assert!(said.contains("documents are others") && said.contains("on 60 with") && said.contains("58"), "{said}");
+}
+
+#[test]
+fn a_topic_is_described() {
+    let table = String::from_utf8(topicd(articles(), &["topic", "sports", "--max-terms", "3"]).stdout).unwrap();
+    for said in ["sports: ", "precision", "█", "░", "without any", "most often confused with"] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+    let description = &json_lines(&topicd(articles(), &["topic", "sports", "--json"]))[0];
+    assert_eq!((description["topic"].as_str(), description["threshold"].is_null()), (Some("sports"), true));
+    for side in ["terms_for", "terms_against"] {
+        assert_eq!(description[side].as_array().unwrap().len(), 20);
+    }
+    let unknown = topicd(articles(), &["topic", "sport"]);
+    assert!(
+        unknown.status.code() == Some(1) && stderr(&unknown).contains("did you mean sports"),
+        "{}",
+        stderr(&unknown)
+    );
+    let unknown = topicd(articles(), &["topic", "philately"]);
+    assert!(stderr(&unknown).contains("it has arts_culture, business"), "{}", stderr(&unknown));
+}
+
+#[test]
 fn bad_rows_are_reported_and_skipped_or_stop_everything() {
     let directory = tempfile::tempdir().unwrap();
     let rows = labelled_rows(40) + "{\"title\": 7}\n" + &labelled_rows(2);
@@ -183,6 +263,10 @@ fn failures_exit_with_1_and_bad_usage_with_2() {
         (&["train", "--data", "one.jsonl", "--out", "m"], 1, "at least two topics"),
         (&["train", "--data", "one.jsonl", "--out", "m", "--c", "0"], 2, "0.0001"),
         (&["evaluate", "--model", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["compare", "model.topicd", "model.topicd", "--data", "one.jsonl"], 1, "magic"),
+        (&["compare", "model.topicd", "--data", "one.jsonl"], 2, "<B>"),
+        (&["verify", "--data", "one.jsonl"], 1, "at least two topics"),
+        (&["topic", "a", "--max-terms", "0"], 2, "--max-terms"),
         (&["serve", "--model", "model.topicd", "--listen", "127.0.0.1:0"], 1, "magic"),
         (&["classify"], 2, "FILE"),
         (&["classify", "--min-probability", "2", "a.txt"], 2, "from 0 to 1"),

@@ -85,6 +85,11 @@ impl TrainingService {
         Ok(Self { store, models, pool, turn, max_jobs, max_topics, active: Arc::default() })
     }
 
+    /// The threads that train, for other work that gives way to answering.
+    pub(super) fn pool(&self) -> Arc<rayon::ThreadPool> {
+        Arc::clone(&self.pool)
+    }
+
     /// Says what a training would find, without storing anything or training.
     ///
     /// # Errors

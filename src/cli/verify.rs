@@ -1,0 +1,47 @@
+//! `topicd verify`: whether a model is what training makes of given documents, to the byte.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::CommandResult;
+use super::inputs::{ModelArgs, ReadingArgs};
+use super::train::StageBar;
+use crate::dataset::Dataset;
+use crate::training::verify;
+
+/// What `topicd verify` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Files of the labelled documents that the model was trained on.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    data: Vec<PathBuf>,
+
+    #[command(flatten)]
+    reading: ReadingArgs,
+}
+
+/// Trains again and compares.
+///
+/// # Errors
+/// Files that can't be read, documents that can't be trained on, and another model than the one given.
+pub fn run(args: &Args) -> CommandResult {
+    let model = args.model.load()?;
+    let dataset = Dataset::new(args.reading.read_all(&args.data)?.examples)?;
+    let bar = StageBar::new();
+    let differences = verify(&model, &dataset, &bar);
+    bar.finish();
+    let differences: Vec<String> = differences?.iter().map(ToString::to_string).collect();
+    if !differences.is_empty() {
+        return Err(format!("not the same: {}", differences.join("; ")).into());
+    }
+    let n_documents = dataset.targets().n_documents();
+    let (n_bytes, checksum) = (model.bytes.len(), model.checksum);
+    writeln!(
+        io::stdout(),
+        "The same: training again on {n_documents} documents gave the same {n_bytes} bytes (checksum {checksum:016x})."
+    )?;
+    Ok(())
+}

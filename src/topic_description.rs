@@ -1,0 +1,188 @@
+//! What a classifier knows about one of its topics: the terms that speak for and against it, and how good its answers are.
+
+use serde::Serialize;
+
+use crate::classifier::Classifier;
+use crate::decision::DecisionRule;
+use crate::document::Topic;
+use crate::evaluation::TopicEvaluation;
+
+/// Terms for a topic, and against it, that a description lists when nobody says how many.
+pub const DEFAULT_TOPIC_TERMS: usize = 20;
+/// Topics that a description names because they are confused with it.
+const MAX_CONFUSIONS: usize = 5;
+/// Topics that are named for one that isn't there.
+const MAX_SIMILAR_TOPICS: usize = 3;
+/// Names that so many insertions, deletions and replacements turn into each other are similar.
+const MAX_SIMILAR_EDITS: usize = 2;
+
+/// A topic as a classifier knows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TopicDescription {
+    /// Its name.
+    pub topic: String,
+    /// The raw score of a document without any known term.
+    pub bias: f64,
+    /// The raw score above which a document is assigned the topic; `None` where each document has one topic, the most
+    /// probable.
+    pub threshold: Option<f64>,
+    /// The training documents that have it.
+    pub n_training_documents: usize,
+    /// How good the training documents' out-of-fold predictions were; `None` when the model doesn't say.
+    pub evaluation: Option<TopicEvaluation>,
+    /// The terms that speak most for it, the strongest first.
+    pub terms_for: Vec<TopicTerm>,
+    /// The terms that speak most against it, the strongest first.
+    pub terms_against: Vec<TopicTerm>,
+    /// The topics that out-of-fold predictions confused with it most often, the most often first. None where documents have
+    /// several topics.
+    pub confusions: Vec<Confusion>,
+}
+
+/// A term that speaks for a topic or against it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TopicTerm {
+    /// One token, or two with a space between, as the vocabulary has them.
+    pub term: String,
+    /// `tfidf_weight` · `weight`: what one occurrence adds to the topic's raw score before the document's row is brought to
+    /// length 1. Above 0: for the topic; below: against it.
+    pub strength: f64,
+    /// What one occurrence is worth in a document's row before that: the term's TF-IDF weight, above 0.
+    pub tfidf_weight: f64,
+    /// What one unit of the term's value in a row adds to the topic's raw score.
+    pub weight: f64,
+}
+
+/// How often two topics were taken for each other, of each training document as predicted by a model that never saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Confusion {
+    /// The other topic.
+    pub topic: String,
+    /// Documents of the topic described that were assigned the other.
+    pub n_lost_to_it: usize,
+    /// Documents of the other that were assigned the topic described.
+    pub n_taken_from_it: usize,
+}
+
+/// Describing.
+impl Classifier {
+    /// Describes a topic, given its place in [`Self::topics`], with at most `max_terms` terms for it and as many against it.
+    /// Looks at every term of the model.
+    ///
+    /// # Panics
+    /// When there is no topic at that place.
+    pub fn describe(&self, topic: usize, max_terms: usize) -> TopicDescription {
+        let name = self.topics[topic].as_str();
+        let evaluation = self.provenance.evaluation.topics.iter().find(|evaluated| evaluated.topic == name);
+        let (terms_for, terms_against) = self.strongest_terms(topic, max_terms);
+        TopicDescription {
+            topic: name.to_owned(),
+            bias: self.weights.bias(topic),
+            threshold: match &self.decision_rule {
+                DecisionRule::MostProbable => None,
+                DecisionRule::Thresholds { thresholds } => thresholds.get(topic).copied(),
+            },
+            n_training_documents: evaluation.map_or(0, |evaluation| evaluation.n_documents),
+            evaluation: evaluation.cloned(),
+            terms_for,
+            terms_against,
+            confusions: self.confusions(topic),
+        }
+    }
+
+    /// The terms that speak most for a topic, and those that speak most against it; of equal ones, those with the lower
+    /// number.
+    fn strongest_terms(&self, topic: usize, max_terms: usize) -> (Vec<TopicTerm>, Vec<TopicTerm>) {
+        let tfidf_weights = self.vectorizer.weights();
+        let strength = |feature: usize| f64::from(tfidf_weights[feature].get()) * self.weights.weight(feature, topic);
+        let all = || (0..self.n_terms()).map(|feature| (feature, strength(feature)));
+        let describe = |(feature, strength): (usize, f64)| TopicTerm {
+            term: self.vectorizer.vocabulary().term(feature as u32).unwrap_or_default(),
+            strength,
+            tfidf_weight: f64::from(tfidf_weights[feature].get()),
+            weight: self.weights.weight(feature, topic),
+        };
+        let strongest = |of_side: fn(f64) -> bool| {
+            let mut terms: Vec<(usize, f64)> = all().filter(|&(_, strength)| of_side(strength)).collect();
+            let by_strength = |a: &(usize, f64), b: &(usize, f64)| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0));
+            if max_terms < terms.len() {
+                terms.select_nth_unstable_by(max_terms, by_strength);
+                terms.truncate(max_terms);
+            }
+            terms.sort_by(by_strength);
+            terms.into_iter().map(describe).collect()
+        };
+        (strongest(|strength| strength > 0.0), strongest(|strength| strength < 0.0))
+    }
+
+    fn confusions(&self, topic: usize) -> Vec<Confusion> {
+        let matrix = &self.provenance.evaluation.confusion_matrix;
+        let count = |label: usize, assigned: usize| matrix.get(label).and_then(|row| row.get(assigned)).copied();
+        let confusion = |(other, name): (usize, &Topic)| Confusion {
+            topic: name.to_string(),
+            n_lost_to_it: count(topic, other).unwrap_or(0),
+            n_taken_from_it: count(other, topic).unwrap_or(0),
+        };
+        let others = self.topics.iter().enumerate().filter(|&(other, _)| other != topic).map(confusion);
+        let n_confused = |confusion: &Confusion| confusion.n_lost_to_it + confusion.n_taken_from_it;
+        let mut confused: Vec<Confusion> = others.filter(|confusion| n_confused(confusion) > 0).collect();
+        confused.sort_by_key(|confusion| std::cmp::Reverse(n_confused(confusion)));
+        confused.truncate(MAX_CONFUSIONS);
+        confused
+    }
+}
+
+/// The topics that somebody who wrote `name` may have meant, the most similar first: they differ from it by case or by few
+/// letters, or one holds the other.
+pub fn similar_topics<'a>(topics: &'a [Topic], name: &str) -> Vec<&'a Topic> {
+    let name = name.to_lowercase();
+    let rank = |topic: &str| {
+        let topic = topic.to_lowercase();
+        let edits = n_edits(&topic, &name);
+        let shorter = topic.chars().count().min(name.chars().count());
+        if edits <= MAX_SIMILAR_EDITS && edits < shorter {
+            Some(edits)
+        } else {
+            let holds = shorter > MAX_SIMILAR_EDITS && (topic.contains(&name) || name.contains(&topic));
+            holds.then_some(MAX_SIMILAR_EDITS + 1)
+        }
+    };
+    let mut similar: Vec<(usize, &Topic)> =
+        topics.iter().filter_map(|topic| Some((rank(topic.as_str())?, topic))).collect();
+    similar.sort();
+    similar.into_iter().map(|(_, topic)| topic).take(MAX_SIMILAR_TOPICS).collect()
+}
+
+/// Levenshtein's distance, or more than [`MAX_SIMILAR_EDITS`] when the lengths alone differ by that.
+fn n_edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > MAX_SIMILAR_EDITS {
+        return MAX_SIMILAR_EDITS + 1;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_that_may_have_been_meant_are_found() {
+        let topics = ["business", "law_crime", "science", "sports", "ab"].map(|name| Topic::new(name).unwrap());
+        let similar = |name| similar_topics(&topics, name).into_iter().map(Topic::as_str).collect::<Vec<_>>();
+        assert_eq!(similar("Sport"), ["sports"]);
+        assert_eq!(similar("sceince"), ["science"]);
+        assert_eq!(similar("crime"), ["law_crime"]);
+        assert_eq!(similar("BUSINESS"), ["business"]);
+        assert!(similar("weather").is_empty() && similar("x").is_empty() && similar("cd").is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether a model file is what training makes of given documents: trained again, and compared to the byte.
+
+use super::error::TrainError;
+use super::progress::Progress;
+use super::train::{dataset_hash, train};
+use crate::artifact::{self, Artifact};
+use crate::classifier::Provenance;
+use crate::dataset::Dataset;
+
+/// One thing in which a model differs from the one that training makes now.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Difference {
+    /// Another release of the program trained it; a release may train in another way.
+    #[error("the model was trained by topicd {model}, and this is topicd {here}")]
+    SoftwareVersion {
+        /// The model's.
+        model: String,
+        /// This program's.
+        here: String,
+    },
+    /// It was trained on other documents, or on the same ones with other topics.
+    #[error(
+        "the documents are others: the model was trained on {n_model} with the dataset hash {model}, and these are {n_here} \
+         with {here}"
+    )]
+    Documents {
+        /// The hash of the model's documents.
+        model: String,
+        /// How many they were.
+        n_model: usize,
+        /// The hash of these.
+        here: String,
+        /// How many there are.
+        n_here: usize,
+    },
+    /// Cross-validation found another C.
+    #[error("the model's C is {model}, and training again found {here}")]
+    C {
+        /// The model's.
+        model: f32,
+        /// The one found now.
+        here: f32,
+    },
+    /// Another number of terms.
+    #[error("the model has {model} terms, and training again gave {here}")]
+    Terms {
+        /// The model's.
+        model: usize,
+        /// The number now.
+        here: usize,
+    },
+    /// None of these, but other bytes.
+    #[error(
+        "the bytes differ from byte {offset} on (counted from 0): the model has {n_model}, training again gave {n_here}"
+    )]
+    Bytes {
+        /// Of the first byte that differs.
+        offset: usize,
+        /// The length of the model's file.
+        n_model: usize,
+        /// The length of the one made now.
+        n_here: usize,
+    },
+}
+
+/// Trains again on a dataset with the configuration that a model remembers; what differs, nothing if the bytes are the same.
+/// With other documents it doesn't train: all else would differ because of them.
+///
+/// # Errors
+/// [`TrainError`]; cancelling is one.
+pub fn verify(model: &Artifact, dataset: &Dataset, progress: &dyn Progress) -> Result<Vec<Difference>, TrainError> {
+    let of_model = model.classifier.provenance();
+    let mut differences = Vec::new();
+    let here = env!("CARGO_PKG_VERSION");
+    if of_model.software_version != here {
+        let model = of_model.software_version.clone();
+        differences.push(Difference::SoftwareVersion { model, here: here.to_owned() });
+    }
+    let hash = dataset_hash(dataset);
+    if of_model.dataset_hash != hash {
+        let (model, n_model) = (of_model.dataset_hash.clone(), of_model.n_documents);
+        let n_here = dataset.targets().n_documents();
+        differences.push(Difference::Documents { model, n_model, here: hash, n_here });
+        return Ok(differences);
+    }
+    let again = train(dataset, &of_model.config, progress)?.classifier;
+    let bytes = artifact::encode(&again);
+    if bytes[..] == model.bytes[..] {
+        return Ok(Vec::new());
+    }
+    let n_terms = (model.classifier.n_terms(), again.n_terms());
+    differences.extend(differences_within(of_model, again.provenance(), n_terms));
+    if differences.is_empty() {
+        let offset = bytes.iter().zip(&model.bytes).take_while(|(here, model)| here == model).count();
+        differences.push(Difference::Bytes { offset, n_model: model.bytes.len(), n_here: bytes.len() });
+    }
+    Ok(differences)
+}
+
+/// What differs in trainings on the same documents with the same configuration.
+fn differences_within(model: &Provenance, here: &Provenance, n_terms: (usize, usize)) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if model.c.to_bits() != here.c.to_bits() {
+        differences.push(Difference::C { model: model.c, here: here.c });
+    }
+    if n_terms.0 != n_terms.1 {
+        differences.push(Difference::Terms { model: n_terms.0, here: n_terms.1 });
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Document, LabeledDocument, Topic};
+    use crate::training::Silent;
+    use crate::training_config::TrainingConfig;
+
+    fn dataset(n_documents: usize) -> Dataset {
+        let example = |i: usize| {
+            let (topic, words) =
+                if i.is_multiple_of(2) { ("war", "tanks shelled") } else { ("sport", "striker scored") };
+            let document = Document::new(format!("report {i}"), format!("{words} near town {}", i % 7)).unwrap();
+            LabeledDocument::new(document, vec![Topic::new(topic).unwrap()])
+        };
+        Dataset::new((0..n_documents).map(example)).unwrap()
+    }
+
+    fn trained(config: &TrainingConfig) -> Artifact {
+        artifact::decode(artifact::encode(&train(&dataset(40), config, &Silent).unwrap().classifier).into()).unwrap()
+    }
+
+    /// What is said of a model after a change of what it remembers.
+    fn differences(change: impl FnOnce(&mut Provenance)) -> Vec<Difference> {
+        let mut classifier = trained(&TrainingConfig::default()).classifier;
+        change(&mut classifier.provenance);
+        let changed = artifact::decode(artifact::encode(&classifier).into()).unwrap();
+        verify(&changed, &dataset(40), &Silent).unwrap()
+    }
+
+    #[test]
+    fn the_same_documents_and_settings_give_the_same_bytes() {
+        let config = TrainingConfig { c: Some(0.5), seed: 3, ..TrainingConfig::default() };
+        assert_eq!(verify(&trained(&config), &dataset(40), &Silent).unwrap(), []);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        assert_eq!(differences(|_| {}), []);
+        let of_other_release = differences(|provenance| provenance.software_version = "0.0.1".to_owned());
+        let here = env!("CARGO_PKG_VERSION").to_owned();
+        assert_eq!(of_other_release, [Difference::SoftwareVersion { model: "0.0.1".to_owned(), here }]);
+        assert!(matches!(differences(|provenance| provenance.c += 1.0)[..], [Difference::C { .. }]));
+        let forged = differences(|provenance| provenance.evaluation.accuracy = 0.5);
+        assert!(matches!(forged[..], [Difference::Bytes { .. }]), "{forged:?}");
+        let documents = verify(&trained(&TrainingConfig::default()), &dataset(42), &Silent).unwrap();
+        assert!(matches!(documents[..], [Difference::Documents { n_model: 40, n_here: 42, .. }]), "{documents:?}");
+        // Trained with more terms than the settings that it remembers allow.
+        let terms = differences(|provenance| provenance.config.max_features = std::num::NonZeroUsize::new(3));
+        assert!(terms.iter().any(|difference| matches!(difference, Difference::Terms { here: 3, .. })), "{terms:?}");
+    }
+}
