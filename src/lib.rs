@@ -6,7 +6,8 @@
 //!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
 //!   [`calibration`] probabilities, [`decision`] an answer, [`abstention`] none, [`explanation`] the reason;
 //!   [`evaluation`] measures answers. A [`classifier`] is all of these, fitted; [`topic_description`] tells what it knows of
-//!   a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`].
+//!   a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`], and
+//!   [`report`] is the page about that.
 //! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps documents, versions
 //!   and jobs for good, [`service`] answers calls and trains, [`api`] converts protobuf, [`server`] speaks gRPC, [`cli`] is
 //!   the command line; [`config`] and [`telemetry`] are theirs.
@@ -43,6 +44,8 @@ pub mod topic_description;
 pub mod artifact;
 
 pub mod training;
+
+pub mod report;
 
 #[cfg(feature = "server")]
 pub mod names;

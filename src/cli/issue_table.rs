@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::dataset::issues::{AffectedDocument, DataIssue, FEW_DOCUMENTS, IssueKind};
+use crate::dataset::issues::{DataIssue, FEW_DOCUMENTS, IssueKind};
 
 /// Documents, or small topics, of an issue that are shown; the others are counted.
 const MAX_SHOWN: usize = 5;
@@ -10,9 +10,9 @@ const MAX_SHOWN: usize = 5;
 /// Writes each kind of issue with how many documents have it, and the first of these.
 pub(super) fn write(out: &mut impl Write, issues: &[DataIssue]) -> io::Result<()> {
     for issue in issues.iter().filter(|issue| issue.kind != IssueKind::FewDocuments) {
-        writeln!(out, "{} documents {}:", issue.n_documents, what(issue.kind))?;
+        writeln!(out, "{} documents {}:", issue.n_documents, issue.kind.of_documents())?;
         for document in issue.documents.iter().take(MAX_SHOWN) {
-            writeln!(out, "  {}", line(document))?;
+            writeln!(out, "  {}", document.in_words())?;
         }
         if let Some(n_more @ 1..) = issue.n_documents.checked_sub(issue.documents.len().min(MAX_SHOWN)) {
             writeln!(out, "  and {n_more} more")?;
@@ -36,42 +36,10 @@ fn write_small_topics(out: &mut impl Write, issues: &[DataIssue]) -> io::Result<
     writeln!(out, "{} topics have fewer than {FEW_DOCUMENTS} documents: {}{more}", small.len(), shown.join(", "))
 }
 
-/// What documents with an issue are or have, after "documents".
-fn what(kind: IssueKind) -> &'static str {
-    match kind {
-        IssueKind::Duplicate => "were given again with the same topics, and count once",
-        IssueKind::ConflictingTopics => "were given again with other topics; the later ones count",
-        IssueKind::Relabelled => "were stored with other topics, which these replace",
-        IssueKind::NoTokens => "have no word to learn from",
-        IssueKind::NoTopic => "have no topic",
-        IssueKind::FewDocuments => "have a topic with few documents",
-        IssueKind::NearDuplicate => "are nearly the same text as another one with the same topics",
-        IssueKind::ConflictingNearDuplicate => "are nearly the same text as another one with other topics",
-        IssueKind::SuspectedMislabel => "have a label that is probably wrong, the most suspicious first",
-    }
-}
-
-fn line(document: &AffectedDocument) -> String {
-    let mut line = document.name.shown().to_owned();
-    if let Some(other) = &document.other_document {
-        line += &format!(" repeats {}", other.shown());
-    }
-    if let Some(mislabel) = &document.mislabel {
-        let (given, suggested) = (mislabel.given_probability, mislabel.suggested_probability);
-        line += &match (&mislabel.given_topic, &mislabel.suggested_topic) {
-            (Some(from), Some(to)) => format!(": not {from} ({given:.3}) but {to} ({suggested:.3})"),
-            (Some(from), None) => format!(": not {from} (without it {suggested:.3})"),
-            (None, Some(to)) => format!(": also {to} ({suggested:.3})"),
-            (None, None) => String::new(),
-        };
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::issues::{DocumentName, SuspectedMislabel};
+    use crate::dataset::issues::{AffectedDocument, DocumentName, SuspectedMislabel};
 
     fn name(id: &str) -> DocumentName {
         DocumentName { document_id: id.to_owned(), content_hash: "0123456789abcdef".repeat(4) }

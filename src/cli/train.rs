@@ -1,9 +1,10 @@
 //! `topicd train`: labelled documents in, a measured model file out.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ArgGroup;
@@ -25,6 +26,7 @@ use crate::evaluation::Evaluation;
 use crate::formats::ReadOutcome;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
+use crate::report;
 use crate::training::{Findings, Progress, Stage, Trained, fraction_of_training, train};
 use crate::training_config::{DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
 
@@ -57,6 +59,11 @@ pub struct Args {
     /// The new version answers there if it is good enough.
     #[arg(long, value_name = "URL", conflicts_with_all = ["data", "revision", "data_dir"])]
     server: Option<String>,
+
+    /// Also write a page about the training, to be looked at in a browser: tables, plots, words, and what is wrong with the
+    /// documents.
+    #[arg(long, value_name = "FILE.html", conflicts_with = "server")]
+    report: Option<PathBuf>,
 
     #[command(flatten)]
     reading: ReadingArgs,
@@ -207,6 +214,8 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     config.check()?;
     let file = NewModelFile::create(out)?;
     let mislabels = args.mislabels.as_deref().map(MislabelsFile::create).transpose()?;
+    // What can go wrong with the files goes wrong before training.
+    let page = args.report.as_ref().map(|path| create(path)).transpose()?;
     let outcome = read(args)?;
     let mut data_issues = find_issues(&outcome.examples);
     let dataset = Dataset::of_kind(outcome.examples, config.label_kind)?;
@@ -216,6 +225,9 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     bar.finish();
     data_issues.extend(findings.issues);
     let model_bytes = file.write(&classifier)?;
+    if let Some(mut file) = page {
+        file.write_all(report::html(&classifier, &data_issues)?.as_bytes())?;
+    }
     if let Some(file) = mislabels {
         file.write(&dataset, &findings.label_ranking)?;
     }
@@ -234,6 +246,10 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     };
     let out = &mut io::stdout().lock();
     if args.json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { print(out, &report, &classifier) }
+}
+
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("can't write {}: {error}", path.display()))
 }
 
 /// Reads the documents, from the files or from the store.

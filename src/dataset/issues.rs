@@ -40,6 +40,23 @@ pub enum IssueKind {
     SuspectedMislabel,
 }
 
+impl IssueKind {
+    /// What documents with this issue are or have, to be read after "documents".
+    pub fn of_documents(self) -> &'static str {
+        match self {
+            Self::Duplicate => "were given again with the same topics, and count once",
+            Self::ConflictingTopics => "were given again with other topics; the later ones count",
+            Self::Relabelled => "were stored with other topics, which these replace",
+            Self::NoTokens => "have no word to learn from",
+            Self::NoTopic => "have no topic",
+            Self::FewDocuments => "have a topic with few documents",
+            Self::NearDuplicate => "are nearly the same text as another one with the same topics",
+            Self::ConflictingNearDuplicate => "are nearly the same text as another one with other topics",
+            Self::SuspectedMislabel => "have a label that is probably wrong, the most suspicious first",
+        }
+    }
+}
+
 /// One kind of issue and the documents that have it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataIssue {
@@ -65,6 +82,26 @@ pub struct AffectedDocument {
     /// Of suspected mislabels, what is suspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mislabel: Option<SuspectedMislabel>,
+}
+
+impl AffectedDocument {
+    /// The document's name, and what is known of its issue.
+    pub fn in_words(&self) -> String {
+        let mut words = self.name.shown().to_owned();
+        if let Some(other) = &self.other_document {
+            words += &format!(" repeats {}", other.shown());
+        }
+        if let Some(mislabel) = &self.mislabel {
+            let (given, suggested) = (mislabel.given_probability, mislabel.suggested_probability);
+            words += &match (&mislabel.given_topic, &mislabel.suggested_topic) {
+                (Some(from), Some(to)) => format!(": not {from} ({given:.3}) but {to} ({suggested:.3})"),
+                (Some(from), None) => format!(": not {from} (without it {suggested:.3})"),
+                (None, Some(to)) => format!(": also {to} ({suggested:.3})"),
+                (None, None) => String::new(),
+            };
+        }
+        words
+    }
 }
 
 /// What is probably wrong with a document's topics, and what would be right.

@@ -10,5 +10,6 @@ mod corpus;
 mod explain;
 mod linear;
 mod metrics;
+mod report;
 mod tfidf;
 mod training;

@@ -58,7 +58,12 @@ async fn labelled_documents_become_a_version_that_answers_and_stays() {
     let list =
         pb::ListTrainingJobsRequest { classifier: "classifiers/desk".to_owned(), page_size: 1, ..Default::default() };
     let page = server.models().await.list_training_jobs(list.clone()).await.unwrap().into_inner();
-    assert_eq!((&page.training_jobs, page.next_page_token.as_str()), (&vec![job], "2"));
+    // Lists leave out what is large.
+    let mut listed = job;
+    let evaluation = listed.evaluation.as_mut().unwrap();
+    assert_eq!((evaluation.reliability.len(), evaluation.coverage.last().unwrap().coverage), (15, 1.0));
+    (evaluation.reliability, evaluation.coverage) = (Vec::new(), Vec::new());
+    assert_eq!((page.training_jobs, page.next_page_token.as_str()), (vec![listed], "2"));
     let list = pb::ListTrainingJobsRequest { page_token: page.next_page_token, ..list };
     let page = server.models().await.list_training_jobs(list).await.unwrap().into_inner();
     assert_eq!(
