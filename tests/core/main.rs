@@ -8,6 +8,7 @@ mod calibration;
 mod classify;
 mod corpus;
 mod explain;
+mod languages;
 mod linear;
 mod metrics;
 mod report;
