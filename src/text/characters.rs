@@ -7,7 +7,8 @@ use unicode_normalization::char::is_combining_mark;
 pub enum CharacterClass {
     /// A letter or digit of a script that puts spaces between words, or `_`.
     Spaced,
-    /// A letter or digit of a script that doesn't: Han, kana, Thai, Lao, Khmer, Myanmar.
+    /// A letter or digit of a script that doesn't (Han, kana, Thai, Lao, Khmer, Myanmar), or whose words carry so many
+    /// endings that they hardly come twice (Hangul).
     Unspaced,
     /// A combining mark: it belongs to the character before it.
     Mark,
@@ -34,11 +35,12 @@ impl CharacterClass {
     }
 }
 
-/// Whether a letter's script is written without spaces. By Unicode blocks, which never change once assigned; among them
+/// Whether a letter's script has no spaces around what comes again. By Unicode blocks, which never change once assigned; among them
 /// is the prolonged sound mark `ー`, whose script property is Common although it stands inside kana words only.
 fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF                     // Thai, Lao
+        | 0x1100..=0x11FF | 0x3130..=0x318F | 0xA960..=0xA97F | 0xAC00..=0xD7FF // Hangul
         | 0x1000..=0x109F | 0xA9E0..=0xA9FF | 0xAA60..=0xAA7F // Myanmar
         | 0x1780..=0x17FF                   // Khmer
         | 0x2E80..=0x2FDF | 0x3005..=0x3007 | 0x3021..=0x3029 | 0x3038..=0x303B // Han radicals, marks and numerals
@@ -82,8 +84,8 @@ mod tests {
     fn scripts() {
         use CharacterClass::*;
         for (characters, class) in [
-            ("aÉßжЖ٣अ한Ωⅻ_", Spaced),
-            ("漢々かカーｶไ0".trim_end_matches('0'), Unspaced),
+            ("aÉßжЖ٣अΩⅻ_", Spaced),
+            ("漢々かカーｶไ한ㅋ0".trim_end_matches('0'), Unspaced),
             ("\u{301}\u{93f}\u{e31}\u{64b}", Mark),
             (" .,-–'’“。、！\u{200b}😀€©", Separator),
         ] {
