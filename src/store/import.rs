@@ -60,7 +60,7 @@ impl Store {
             "INSERT INTO imports (id, classifier) SELECT COALESCE(MAX(id), 0) + 1, $1 FROM imports RETURNING id",
         )
         .bind(classifier.as_str())
-        .fetch_one(&self.pool)
+        .fetch_one(&self.writer)
         .await?;
         Ok(Import { store: self.clone(), id, classifier: classifier.clone(), n_given: 0 })
     }
@@ -107,7 +107,7 @@ impl Import {
             " ON CONFLICT (classifier, content_hash, import_id) DO UPDATE SET topics = excluded.topics, \
              document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url",
         );
-        insert.build().execute(&self.store.pool).await?;
+        insert.build().execute(&self.store.writer).await?;
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Import {
     /// # Errors
     /// [`StoreError::Database`]: nothing was published.
     pub async fn publish(self) -> Result<ImportOutcome, StoreError> {
-        let mut transaction = self.store.pool.begin().await?;
+        let mut transaction = self.store.writer.begin().await?;
         let outcome = self.publish_in(&mut transaction).await?;
         if outcome.is_new() {
             transaction.commit().await?;
@@ -218,7 +218,7 @@ impl Import {
     /// # Errors
     /// [`StoreError::Database`]; the next opening of the store deletes it then.
     pub async fn discard(self) -> Result<(), StoreError> {
-        let mut transaction = self.store.pool.begin().await?;
+        let mut transaction = self.store.writer.begin().await?;
         self.discard_in(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }

@@ -97,7 +97,7 @@ impl Store {
         import: Option<Import>,
         details: impl FnOnce(ImportOutcome) -> String,
     ) -> Result<BegunJob, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.writer.begin().await?;
         touch_classifier(&mut transaction, classifier).await?;
         let obstacle = find_obstacle(&mut transaction, classifier, request).await?;
         if let Some(obstacle) = obstacle {
@@ -147,7 +147,7 @@ impl Store {
         aliases: impl FnOnce(Aliases, NonZeroU32) -> Aliases,
         details: impl FnOnce(Option<NonZeroU32>) -> String,
     ) -> Result<(ClassifierRecord, u64), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.writer.begin().await?;
         touch_classifier(&mut transaction, classifier).await?;
         let made = match version {
             Some(version) => Some(insert_version(&mut transaction, classifier, version, aliases).await?),

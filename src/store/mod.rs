@@ -36,6 +36,9 @@ pub const FILE_NAME: &str = "topicd.db";
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a writer waits for another one of the same process.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long SQLite waits for its own locks: a checkpoint, or a backup by another program.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Memory that a connection keeps pages of the database in, as SQLite wants it: in KiB, negative.
@@ -45,8 +48,8 @@ const CACHE_SIZE: &str = "-16384";
 /// over, so that fewer, larger moves more than double their speed.
 const CHECKPOINT_PAGES: &str = "16384";
 
-/// Connections at most; SQLite has one writer at a time, the others read.
-const MAX_CONNECTIONS: u32 = 4;
+/// Connections that read, at most.
+const MAX_READERS: u32 = 4;
 
 /// Why the store can't do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +107,11 @@ pub enum StoreError {
 /// An open store. Its data directory stays locked until the last clone, [`Import`] and [`Examples`] of it are gone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The connections that read.
     pool: SqlitePool,
+    /// The one connection that writes: SQLite lets one do so at a time. Writers wait for it here, in their order, and not each
+    /// on a connection that a reader needs.
+    writer: SqlitePool,
     _data_dir: Arc<DataDir>,
 }
 
@@ -125,16 +132,22 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", CACHE_SIZE)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
-        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await?;
-        migrate(&pool, path).await?;
-        import::delete_unpublished(&pool).await?;
-        jobs::fail_interrupted(&pool).await?;
-        Ok(Self { pool, _data_dir: Arc::new(data_dir) })
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(WRITER_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        migrate(&writer, path).await?;
+        import::delete_unpublished(&writer).await?;
+        jobs::fail_interrupted(&writer).await?;
+        let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
+        Ok(Self { pool, writer, _data_dir: Arc::new(data_dir) })
     }
 
     /// Closes the database; its write-ahead log goes to its place. Nothing can be asked of the store any more.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.writer.close().await;
     }
 }
 
@@ -169,6 +182,26 @@ mod tests {
 
     async fn open(path: &Path) -> Result<Store, StoreError> {
         Store::open(DataDir::lock(path).unwrap()).await
+    }
+
+    /// Ten imports that waited for an eleventh once held every connection, so that nobody could read either.
+    #[tokio::test]
+    async fn readers_do_not_wait_for_writers() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open(parent.path()).await.unwrap();
+        let name: ClassifierName = "desk".parse().unwrap();
+        let writing = store.writer.begin().await.unwrap();
+        let mut waiting: Vec<_> = (0..10).map(|_| Box::pin(store.begin_import(&name))).collect();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for import in &mut waiting {
+            assert!(import.as_mut().poll(&mut context).is_pending());
+        }
+        let read = tokio::time::timeout(Duration::from_secs(20), store.datasets()).await;
+        assert!(read.expect("a reader waits for writers").unwrap().is_empty());
+        writing.rollback().await.unwrap();
+        for import in waiting {
+            import.await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -224,7 +224,7 @@ impl Store {
         version: &NewVersion,
         aliases: impl FnOnce(Aliases, NonZeroU32) -> Aliases,
     ) -> Result<ClassifierRecord, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.writer.begin().await?;
         touch_classifier(&mut transaction, classifier).await?;
         insert_version(&mut transaction, classifier, version, aliases).await?;
         let record = read_classifier(&mut transaction, classifier).await?;
@@ -242,7 +242,7 @@ impl Store {
         expected_etag: u64,
         aliases: Aliases,
     ) -> Result<Option<ClassifierRecord>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.writer.begin().await?;
         let moved = update_aliases(&mut transaction, classifier, Some(expected_etag), aliases).await?;
         if !moved {
             return Ok(None);
