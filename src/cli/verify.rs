@@ -39,10 +39,15 @@ pub fn run(args: &Args) -> CommandResult {
         return Err(format!("not the same: {}", differences.join("; ")).into());
     }
     let n_documents = dataset.targets().n_documents();
+    let held_out = match dataset.held_out().len() {
+        0 => String::new(),
+        n => format!(" and measuring on {n} held-out ones"),
+    };
     let (n_bytes, checksum) = (model.bytes.len(), model.checksum);
     writeln!(
         io::stdout(),
-        "The same: training again on {n_documents} documents gave the same {n_bytes} bytes (checksum {checksum:016x})."
+        "The same: training again on {n_documents} documents{held_out} gave the same {n_bytes} bytes (checksum \
+         {checksum:016x})."
     )?;
     Ok(())
 }
