@@ -143,6 +143,14 @@ async fn held_out_documents_are_measured_on() {
     assert!(kinds(&job.data_issues).contains(&(Kind::Relabeled, 1)), "{job:?}");
     assert_eq!((job.document_count, job.evaluation.unwrap().document_count), (80, 22));
 
+    // It stays held out if one of its copies is.
+    let copies =
+        vec![held_out(given[0].clone()), pb::LabeledDocument { split: pb::Split::Training.into(), ..given[0].clone() }];
+    let validate = pb::TrainRequest { validate_only: true, ..train_request("desk", copies) };
+    let validation = server.client().await.train(validate).await.unwrap().into_inner().validation.unwrap();
+    assert_eq!(validation.intake.map(|intake| (intake.relabeled_count, intake.unchanged_count)), Some((0, 1)));
+    assert_eq!(validation.data_issues.iter().find(|issue| issue.kind() == Kind::Relabeled), None);
+
     // By a share, of documents without a split; the settings are told.
     let config = pb::TrainingConfig { held_out_share: 0.3, ..Default::default() };
     let job = server.train(pb::TrainRequest { config: Some(config), ..train_request("other", examples(0..80)) }).await;

@@ -412,9 +412,12 @@ fn differs(stored: &LabeledDocument, given: &LabeledDocument, split: Option<Spli
 
 /// The documents that are stored with other topics or another split.
 fn relabelled(examples: &[LabeledDocument], earlier: &HashMap<ContentHash, LabeledDocument>) -> Option<DataIssue> {
+    // A copy that says another split than one before it doesn't say the last word on it.
+    let given = last_of_each(examples);
     let replaces = |example: &&LabeledDocument| {
-        let stored = earlier.get(&example.document.content_hash());
-        stored.is_some_and(|stored| differs(stored, example, example.split))
+        let hash = example.document.content_hash();
+        let split = given.get(&hash).and_then(|(_, split)| *split);
+        earlier.get(&hash).is_some_and(|stored| differs(stored, example, split))
     };
     let documents: Vec<&Document> = examples.iter().filter(replaces).map(|example| &example.document).collect();
     DataIssue::of_documents(IssueKind::Relabelled, &documents)
