@@ -13,7 +13,7 @@ use crate::cancellation::IsCancelled;
 use crate::dataset::LabelKind;
 use crate::decision::{DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
-use crate::evaluation::{Evaluation, Predictions, TestSet};
+use crate::evaluation::{Evaluation, EvaluationSource, Predictions, TestSet};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
@@ -73,14 +73,27 @@ pub struct Provenance {
     pub software_version: String,
     /// The documents that it was trained on.
     pub n_documents: usize,
-    /// XXH3-128 over the training documents' content hashes and topics, as hexadecimal digits.
+    /// How many of them have each topic, in the topics' order; empty where nothing was held out: the evaluation, which is of
+    /// them, says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub n_documents_of_topics: Vec<usize>,
+    /// The documents that were held out, to be measured on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_held_out: usize,
+    /// XXH3-128 over the content hashes and topics of the training documents and of the held-out ones, as hexadecimal digits.
     pub dataset_hash: String,
     /// What training was told.
     pub config: TrainingConfig,
     /// The C that was used.
     pub c: f32,
-    /// How good the training documents' out-of-fold predictions were.
+    /// How good its answers to the held-out documents are; if there are none, how good the training documents' out-of-fold
+    /// predictions were. It says which.
     pub evaluation: Evaluation,
+}
+
+/// A model without held-out documents has the bytes that it had before there were any.
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Vectorizer, linear model, calibration, decision rule and topics, checked to fit each other.
@@ -220,7 +233,8 @@ impl Classifier {
 /// Measuring: what would be assigned if there were no abstaining, because metrics compare classifiers, not how shy they are.
 impl Classifier {
     /// How good the classifier's answers to labelled documents are. Topics that it doesn't know count as never right.
-    /// Documents without a topic are left out where each document has one.
+    /// Documents without a topic are left out where each document has one. The documents are taken for held-out ones: that it
+    /// wasn't trained on them is for the caller to know.
     pub fn evaluate(&self, examples: &[LabeledDocument]) -> Evaluation {
         let single_label = self.label_kind == LabelKind::SingleLabel;
         let TestSet { examples, topics, labels } = TestSet::new(examples, &self.topics, single_label);
@@ -239,7 +253,8 @@ impl Classifier {
         }
         let assigned = Targets::new(self.topics.len(), classified.iter().map(|answer| self.assigned_in(answer)));
         let predictions = Predictions { probabilities, assigned: assigned.among(&self.topics, &topics) };
-        Evaluation::of(&predictions, &labels, &topics, single_label)
+        let evaluation = Evaluation::of(&predictions, &labels, &topics, single_label);
+        Evaluation { source: EvaluationSource::HeldOut, ..evaluation }
     }
 
     /// The topics that the classifier assigns to documents, by place in [`Self::topics`]. Means nothing when it was

@@ -190,20 +190,39 @@ impl fmt::Display for Topic {
     }
 }
 
+/// What a labelled document is for. Of copies of a document that come together the greater one counts, so that one that
+/// says held-out is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// It is trained on.
+    Training,
+    /// It is kept from training, to measure on.
+    HeldOut,
+}
+
 /// A document and the topics that a person gave it: sorted, each once; none means that no topic fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabeledDocument {
     /// What was labelled.
     pub document: Document,
+    /// What it is for; `None`: not settled, so that the settings of a training decide.
+    pub split: Option<Split>,
     topics: Vec<Topic>,
 }
 
 impl LabeledDocument {
-    /// Sorts the topics and drops repetitions.
+    /// Sorts the topics and drops repetitions. What the document is for isn't settled.
     pub fn new(document: Document, mut topics: Vec<Topic>) -> Self {
         topics.sort();
         topics.dedup();
-        Self { document, topics }
+        Self { document, split: None, topics }
+    }
+
+    /// The same labelled document for training, for measuring, or, with `None`, for either.
+    #[must_use]
+    pub fn with_split(mut self, split: Option<Split>) -> Self {
+        self.split = split;
+        self
     }
 
     /// Forgets all topics but the first by name.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::classifier::Classifier;
 use crate::decision::DecisionRule;
 use crate::document::Topic;
-use crate::evaluation::TopicEvaluation;
+use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
 
 /// Terms for a topic, and against it, that a description lists when nobody says how many.
 pub const DEFAULT_TOPIC_TERMS: usize = 20;
@@ -28,13 +28,15 @@ pub struct TopicDescription {
     pub threshold: Option<f64>,
     /// The training documents that have it.
     pub n_training_documents: usize,
-    /// How good the training documents' out-of-fold predictions were; `None` when the model doesn't say.
+    /// How good predictions are; `None` when the model doesn't say.
     pub evaluation: Option<TopicEvaluation>,
+    /// Of which documents, and by whom.
+    pub evaluation_source: EvaluationSource,
     /// The terms that speak most for it, the strongest first.
     pub terms_for: Vec<TopicTerm>,
     /// The terms that speak most against it, the strongest first.
     pub terms_against: Vec<TopicTerm>,
-    /// The topics that out-of-fold predictions confused with it most often, the most often first. None where documents have
+    /// The topics that those predictions confused with it most often, the most often first. None where documents have
     /// several topics.
     pub confusions: Vec<Confusion>,
 }
@@ -53,7 +55,7 @@ pub struct TopicTerm {
     pub weight: f64,
 }
 
-/// How often two topics were taken for each other, of each training document as predicted by a model that never saw it.
+/// How often two topics were taken for each other by the predictions that the evaluation is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     /// The other topic.
@@ -82,8 +84,12 @@ impl Classifier {
                 DecisionRule::MostProbable => None,
                 DecisionRule::Thresholds { thresholds } => thresholds.get(topic).copied(),
             },
-            n_training_documents: evaluation.map_or(0, |evaluation| evaluation.n_documents),
+            n_training_documents: match self.provenance.n_documents_of_topics.get(topic) {
+                Some(&n_documents) => n_documents,
+                None => evaluation.map_or(0, |evaluation| evaluation.n_documents),
+            },
             evaluation: evaluation.cloned(),
+            evaluation_source: self.provenance.evaluation.source,
             terms_for,
             terms_against,
             confusions: self.confusions(topic),
@@ -116,14 +122,17 @@ impl Classifier {
     }
 
     fn confusions(&self, topic: usize) -> Vec<Confusion> {
-        let matrix = &self.provenance.evaluation.confusion_matrix;
+        let Evaluation { confusion_matrix: matrix, topics: evaluated, .. } = &self.provenance.evaluation;
         let count = |label: usize, assigned: usize| matrix.get(label).and_then(|row| row.get(assigned)).copied();
-        let confusion = |(other, name): (usize, &Topic)| Confusion {
-            topic: name.to_string(),
+        // Held-out documents may have topics that the classifier doesn't know: places aren't the same in both.
+        let name = self.topics[topic].as_str();
+        let Some(topic) = evaluated.iter().position(|evaluated| evaluated.topic == name) else { return Vec::new() };
+        let confusion = |(other, of_other): (usize, &TopicEvaluation)| Confusion {
+            topic: of_other.topic.clone(),
             n_lost_to_it: count(topic, other).unwrap_or(0),
             n_taken_from_it: count(other, topic).unwrap_or(0),
         };
-        let others = self.topics.iter().enumerate().filter(|&(other, _)| other != topic).map(confusion);
+        let others = evaluated.iter().enumerate().filter(|&(other, _)| other != topic).map(confusion);
         let n_confused = |confusion: &Confusion| confusion.n_lost_to_it + confusion.n_taken_from_it;
         let mut confused: Vec<Confusion> = others.filter(|confusion| n_confused(confusion) > 0).collect();
         confused.sort_by_key(|confusion| std::cmp::Reverse(n_confused(confusion)));

@@ -4,11 +4,14 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::LabelKind;
+use crate::dataset::{DatasetOptions, LabelKind};
 use crate::linear::Balance;
 
 /// Nine of ten documents that a topic is assigned to should have it.
 pub const DEFAULT_SELECTIVE_ACCURACY: f64 = 0.9;
+
+/// The most that may be held out: half of the documents.
+pub const MAX_HELD_OUT_SHARE: f64 = 0.5;
 
 /// Settings of a training; the default is the recipe that does best on average over very different corpora.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,17 @@ pub struct TrainingConfig {
     /// with one topic each; several topics have thresholds of their own.
     #[serde(default)]
     pub selective_accuracy: f64,
+    /// The share of the documents that is kept from training and measured on, from 0 to [`MAX_HELD_OUT_SHARE`]. A document
+    /// whose split isn't settled is held out when a frozen hash of its content, as a fraction, is below it (see
+    /// [`crate::dataset::held_out::place`]): always the same ones, and with a larger share these and more. 0: only documents
+    /// whose split says so. If none is held out, the evaluation is from out-of-fold predictions of the training documents.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_out_share: f64,
+}
+
+/// Settings of the time before there was the share are written as they were: a model has the same bytes.
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 impl Default for TrainingConfig {
@@ -40,6 +54,7 @@ impl Default for TrainingConfig {
             seed: 0,
             label_kind: None,
             selective_accuracy: DEFAULT_SELECTIVE_ACCURACY,
+            held_out_share: 0.0,
         }
     }
 }
@@ -53,6 +68,9 @@ pub enum ConfigError {
     /// The wanted accuracy isn't a share.
     #[error("selective_accuracy is {0}; it must be a number from 0 to 1")]
     SelectiveAccuracy(f64),
+    /// Not a share, or so much that too little is trained on.
+    #[error("held_out_share is {0}; it must be a number from 0 to {MAX_HELD_OUT_SHARE}")]
+    HeldOutShare(f64),
 }
 
 impl TrainingConfig {
@@ -61,10 +79,20 @@ impl TrainingConfig {
     /// # Errors
     /// The first setting that makes no sense.
     pub fn check(&self) -> Result<(), ConfigError> {
-        match (self.c, self.selective_accuracy) {
-            (Some(c), _) if !(1e-4..=1e4).contains(&c) => Err(ConfigError::C(c)),
-            (_, accuracy) if !(0.0..=1.0).contains(&accuracy) => Err(ConfigError::SelectiveAccuracy(accuracy)),
-            _ => Ok(()),
+        if let Some(c) = self.c.filter(|c| !(1e-4..=1e4).contains(c)) {
+            return Err(ConfigError::C(c));
         }
+        if !(0.0..=1.0).contains(&self.selective_accuracy) {
+            return Err(ConfigError::SelectiveAccuracy(self.selective_accuracy));
+        }
+        if !(0.0..=MAX_HELD_OUT_SHARE).contains(&self.held_out_share) {
+            return Err(ConfigError::HeldOutShare(self.held_out_share));
+        }
+        Ok(())
+    }
+
+    /// What of the settings a dataset has to know.
+    pub fn dataset_options(&self) -> DatasetOptions {
+        DatasetOptions { label_kind: self.label_kind, held_out_share: self.held_out_share }
     }
 }

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 
 use super::pb;
 use super::pb::data_issue::{DocumentName as PbDocumentName, Kind, Mislabel as PbMislabel};
+use super::pb::evaluation::Source;
 use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
-use crate::evaluation::{CoveragePoint, Evaluation, ReliabilityBin, TopicEvaluation};
+use crate::evaluation::{CoveragePoint, Evaluation, EvaluationSource, ReliabilityBin, TopicEvaluation};
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
@@ -60,6 +61,7 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         multi_label: details.label_kind == LabelKind::MultiLabel,
         term_count: details.n_terms as u64,
         training_document_count: provenance.n_documents as u64,
+        held_out_document_count: provenance.n_held_out as u64,
         config: Some(training_config(&provenance.config)),
         c: provenance.c,
         evaluation: Some(evaluation(&provenance.evaluation)),
@@ -156,6 +158,7 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         accuracy: point.accuracy,
     };
     pb::Evaluation {
+        source: evaluation_source(evaluation.source).into(),
         document_count: evaluation.n_documents as u64,
         accuracy: evaluation.accuracy,
         micro_f1: evaluation.micro_f1,
@@ -166,6 +169,14 @@ fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
         confusions: confusions(evaluation),
         reliability: evaluation.reliability.iter().map(bin).collect(),
         coverage: evaluation.coverage.iter().map(point).collect(),
+    }
+}
+
+/// Whose predictions were measured.
+pub(super) fn evaluation_source(source: EvaluationSource) -> Source {
+    match source {
+        EvaluationSource::OutOfFold => Source::OutOfFold,
+        EvaluationSource::HeldOut => Source::HeldOut,
     }
 }
 
@@ -222,6 +233,7 @@ pub fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
             Some(LabelKind::MultiLabel) => pb::LabelKind::MultiLabel.into(),
         },
         selective_accuracy: Some(config.selective_accuracy),
+        held_out_share: config.held_out_share,
     }
 }
 
@@ -241,6 +253,7 @@ fn data_issue(issue: DataIssue) -> pb::DataIssue {
         IssueKind::NearDuplicate => Kind::NearDuplicate,
         IssueKind::ConflictingNearDuplicate => Kind::ConflictingNearDuplicate,
         IssueKind::SuspectedMislabel => Kind::SuspectedMislabel,
+        IssueKind::Leak => Kind::Leak,
     };
     pb::DataIssue {
         kind: kind.into(),

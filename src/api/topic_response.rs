@@ -1,6 +1,6 @@
 //! Described topics → responses.
 
-use super::model_response::topic_evaluation;
+use super::model_response::{evaluation_source, topic_evaluation};
 use super::pb;
 use crate::service::DescribedTopic;
 use crate::topic_description::{Confusion, TopicDescription, TopicTerm};
@@ -21,6 +21,7 @@ fn topic_description(description: TopicDescription) -> pb::TopicDescription {
         evaluation: description.evaluation.as_ref().map(topic_evaluation),
         terms_for: terms(description.terms_for),
         terms_against: terms(description.terms_against),
+        evaluation_source: evaluation_source(description.evaluation_source).into(),
         confusions: description.confusions.into_iter().map(topic_confusion).collect(),
     }
 }

@@ -15,7 +15,7 @@ use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::service::{Error, Scope, TrainCall};
 use crate::store::RequestId;
-use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
+use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, MAX_HELD_OUT_SHARE, TrainingConfig};
 
 /// Checks a request for a training.
 ///
@@ -148,7 +148,8 @@ impl Violations {
         let max_features = usize::try_from(config.max_features).ok().and_then(NonZeroUsize::new);
         let label_kind = self.check_label_kind(config.label_kind);
         let selective_accuracy = config.selective_accuracy.unwrap_or(DEFAULT_SELECTIVE_ACCURACY);
-        let checked = TrainingConfig { c, balance, max_features, seed: config.seed, label_kind, selective_accuracy };
+        let pb::TrainingConfig { seed, held_out_share, .. } = config;
+        let checked = TrainingConfig { c, balance, max_features, seed, label_kind, selective_accuracy, held_out_share };
         match checked.check() {
             Ok(()) => {}
             Err(ConfigError::C(c)) => {
@@ -162,6 +163,13 @@ impl Violations {
                     "is {accuracy}; give a number from 0 to 1, or leave it out for {DEFAULT_SELECTIVE_ACCURACY}"
                 );
                 self.add("config.selective_accuracy", "OUT_OF_RANGE", description);
+            }
+            Err(ConfigError::HeldOutShare(share)) => {
+                let description = format!(
+                    "is {share}; give a number from 0 to {MAX_HELD_OUT_SHARE}, or leave it out to hold out only documents whose \
+                     split says so"
+                );
+                self.add("config.held_out_share", "OUT_OF_RANGE", description);
             }
         }
         checked

@@ -12,7 +12,7 @@ use crate::abstention::AbstentionOptions;
 use crate::classifier::ClassifyOptions;
 use crate::config::Limits;
 use crate::decision::Probability;
-use crate::document::{Date, Document, LabeledDocument, Topic};
+use crate::document::{Date, Document, LabeledDocument, Split, Topic};
 use crate::explanation::Explain;
 use crate::names::{ClassifierName, excerpt};
 use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName};
@@ -199,6 +199,7 @@ impl Violations {
         };
         let document = self.check_fields(format_args!("{path}.document"), document);
         let topics = self.check_topics(&path, &example.topics);
+        let split = self.check_split(&path, example.split);
         let document = document?;
         let (n_bytes, limit) = (document.n_bytes(), limits.max_document_bytes.get());
         if n_bytes > limit as usize {
@@ -208,7 +209,22 @@ impl Violations {
             self.add(format_args!("{path}.document"), "TOO_LONG", description);
             return None;
         }
-        Some(LabeledDocument::new(document, topics?))
+        Some(LabeledDocument::new(document, topics?).with_split(split))
+    }
+
+    fn check_split(&mut self, path: impl fmt::Display, split: i32) -> Option<Split> {
+        match pb::Split::try_from(split) {
+            Ok(pb::Split::Unspecified) => None,
+            Ok(pb::Split::Training) => Some(Split::Training),
+            Ok(pb::Split::HeldOut) => Some(Split::HeldOut),
+            Err(prost::UnknownEnumValue(number)) => {
+                let description = format!(
+                    "is {number}, which means nothing; use SPLIT_TRAINING (1) or SPLIT_HELD_OUT (2), or leave it out"
+                );
+                self.add(format_args!("{path}.split"), "UNKNOWN_VALUE", description);
+                None
+            }
+        }
     }
 
     fn check_topics(&mut self, path: impl fmt::Display, topics: &[String]) -> Option<Vec<Topic>> {

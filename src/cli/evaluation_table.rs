@@ -3,7 +3,17 @@
 use std::io::{self, Write};
 
 use crate::dataset::LabelKind;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, EvaluationSource};
+
+/// What a training's evaluation is of, to stand above it.
+pub(super) fn heading(source: EvaluationSource) -> &'static str {
+    match source {
+        EvaluationSource::OutOfFold => {
+            "Out-of-fold evaluation: each document as predicted by a model that never saw it."
+        }
+        EvaluationSource::HeldOut => "Evaluation on the held-out documents, none of which was trained on.",
+    }
+}
 
 /// Writes the metrics, then a table of the topics.
 pub(super) fn write(out: &mut impl Write, evaluation: &Evaluation, label_kind: LabelKind) -> io::Result<()> {

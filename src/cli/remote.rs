@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::api::pb;
-use crate::document::LabeledDocument;
+use crate::document::{LabeledDocument, Split};
 
 /// The largest answer that is read: a job's or version's evaluation may be long.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -47,6 +47,11 @@ pub(super) fn example(example: &LabeledDocument) -> pb::LabeledDocument {
             url: document.url.clone(),
         }),
         topics: example.topics().iter().map(ToString::to_string).collect(),
+        split: match example.split {
+            None => pb::Split::Unspecified.into(),
+            Some(Split::Training) => pb::Split::Training.into(),
+            Some(Split::HeldOut) => pb::Split::HeldOut.into(),
+        },
     }
 }
 

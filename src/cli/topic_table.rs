@@ -4,18 +4,20 @@ use std::io::{self, Write};
 
 use super::explanation_table::{AGAINST, FOR, number, term_line, write_line};
 use super::is_in_colour;
+use crate::evaluation::EvaluationSource;
 use crate::topic_description::{Confusion, TopicDescription};
 
 /// Writes how good the answers are, the terms for the topic and against it, and the topics that are confused with it.
 pub(super) fn write(out: &mut impl Write, description: &TopicDescription) -> io::Result<()> {
-    let TopicDescription { topic, threshold, n_training_documents, evaluation, .. } = description;
+    let TopicDescription { topic, threshold, n_training_documents, evaluation, evaluation_source, .. } = description;
     writeln!(out, "{topic}: {n_training_documents} training documents")?;
     if let Some(evaluation) = evaluation {
         let (precision, recall, f1) = (evaluation.precision, evaluation.recall, evaluation.f1);
-        writeln!(
-            out,
-            "  precision {precision:.4}, recall {recall:.4}, F1 {f1:.4} on them, by models that never saw them"
-        )?;
+        let of_what = match evaluation_source {
+            EvaluationSource::OutOfFold => "on them, by models that never saw them".to_owned(),
+            EvaluationSource::HeldOut => format!("on held-out documents, of which {} have it", evaluation.n_documents),
+        };
+        writeln!(out, "  precision {precision:.4}, recall {recall:.4}, F1 {f1:.4} {of_what}")?;
     }
     if let Some(threshold) = threshold {
         writeln!(out, "  assigned above the raw score {threshold:+.3}")?;

@@ -106,6 +106,12 @@ pub(super) struct TrainingArgs {
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SELECTIVE_ACCURACY, value_parser = selective_accuracy)]
     selective_accuracy: f64,
 
+    /// Keep this share of the documents (0 to 0.5) from training and evaluate the model on them: always the same ones, told by
+    /// their text, and with a larger share these and more. Documents whose split says test or train are where it says. 0: hold
+    /// out only the former; if there are none, evaluate on out-of-fold predictions.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = held_out_share)]
+    held_out_share: f64,
+
     /// Shuffles folds and documents; the same seed and documents give the same bytes.
     #[arg(long, default_value_t)]
     seed: u64,
@@ -120,6 +126,7 @@ impl TrainingArgs {
             seed: self.seed,
             label_kind: self.label_kind.map(Into::into),
             selective_accuracy: self.selective_accuracy,
+            held_out_share: self.held_out_share,
         }
     }
 
@@ -174,6 +181,12 @@ fn selective_accuracy(text: &str) -> Result<f64, String> {
     share.map(Probability::get).ok_or_else(|| "it must be a number from 0 to 1".to_owned())
 }
 
+fn held_out_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    let config = TrainingConfig { held_out_share: share, ..TrainingConfig::default() };
+    config.check().map(|()| share).map_err(|error| error.to_string())
+}
+
 fn c(text: &str) -> Result<f32, String> {
     let c = text.parse().map_err(|_| "it must be a number".to_owned())?;
     let config = TrainingConfig { c: Some(c), ..TrainingConfig::default() };
@@ -190,6 +203,8 @@ struct Report<'a> {
     seconds: f64,
     n_skipped_rows: usize,
     intake: Intake,
+    n_training_documents: usize,
+    n_held_out: usize,
     dataset_hash: &'a str,
     evaluation: &'a Evaluation,
     data_issues: &'a [DataIssue],
@@ -218,7 +233,7 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let page = args.report.as_ref().map(|path| create(path)).transpose()?;
     let outcome = read(args)?;
     let mut data_issues = find_issues(&outcome.examples);
-    let dataset = Dataset::of_kind(outcome.examples, config.label_kind)?;
+    let dataset = Dataset::with_options(outcome.examples, config.dataset_options())?;
     let bar = StageBar::new();
     let Trained { classifier, out_of_fold } = train(&dataset, &config, &bar)?;
     let findings = Findings::of(&dataset, &out_of_fold, &never);
@@ -240,6 +255,8 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
         seconds: start.elapsed().as_secs_f64(),
         n_skipped_rows: outcome.n_skipped,
         intake: dataset.intake(),
+        n_training_documents: provenance.n_documents,
+        n_held_out: provenance.n_held_out,
         dataset_hash: &provenance.dataset_hash,
         evaluation: &provenance.evaluation,
         data_issues: &data_issues,
@@ -266,7 +283,7 @@ fn read(args: &Args) -> Result<ReadOutcome, Box<dyn Error>> {
 
 fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> CommandResult {
     let Report { model, model_bytes, n_terms, c, seconds, intake, evaluation, data_issues, .. } = report;
-    writeln!(out, "Out-of-fold evaluation: each document as predicted by a model that never saw it.\n")?;
+    writeln!(out, "{}\n", evaluation_table::heading(evaluation.source))?;
     evaluation_table::write(out, evaluation, classifier.label_kind())?;
     writeln!(out)?;
     issue_table::write(out, data_issues)?;

@@ -9,11 +9,12 @@ use tonic::transport::Channel;
 use super::train::{StageBar, TrainingArgs};
 use super::{CommandResult, evaluation_table, remote, say};
 use crate::api::pb::classifier_service_client::ClassifierServiceClient;
+use crate::api::pb::evaluation::Source;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::pb::training_job::{Stage, State};
 use crate::api::{json, pb};
 use crate::dataset::LabelKind;
-use crate::evaluation::{Evaluation, TopicEvaluation};
+use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
 use crate::names::ClassifierName;
 
 /// Trains on the stored documents of a classifier.
@@ -70,9 +71,10 @@ async fn report(models: &mut ModelServiceClient<Channel>, job: &pb::TrainingJob,
     let version = models.get_model_version(request).await.map_err(refusal)?.into_inner();
     let version = version.model_version.unwrap_or_default();
     let out = &mut io::stdout().lock();
-    writeln!(out, "Out-of-fold evaluation: each document as predicted by a model that never saw it.\n")?;
+    let evaluation = evaluation(job.evaluation.clone().unwrap_or_default());
+    writeln!(out, "{}\n", evaluation_table::heading(evaluation.source))?;
     let label_kind = if version.multi_label { LabelKind::MultiLabel } else { LabelKind::SingleLabel };
-    evaluation_table::write(out, &evaluation(job.evaluation.clone().unwrap_or_default()), label_kind)?;
+    evaluation_table::write(out, &evaluation, label_kind)?;
     writeln!(out)?;
     for check in &job.checks {
         writeln!(out, "{}  {}: {}", if check.passed { "passed" } else { "FAILED" }, check.name, check.description)?;
@@ -93,6 +95,11 @@ async fn report(models: &mut ModelServiceClient<Channel>, job: &pb::TrainingJob,
 }
 
 fn evaluation(message: pb::Evaluation) -> Evaluation {
+    let source = match message.source() {
+        // A server of the time before there were sources.
+        Source::Unspecified | Source::OutOfFold => EvaluationSource::OutOfFold,
+        Source::HeldOut => EvaluationSource::HeldOut,
+    };
     let topics = message.topics.into_iter().map(|topic| TopicEvaluation {
         topic: topic.topic,
         precision: topic.precision,
@@ -103,6 +110,7 @@ fn evaluation(message: pb::Evaluation) -> Evaluation {
         threshold: topic.threshold,
     });
     Evaluation {
+        source,
         n_documents: message.document_count as usize,
         accuracy: message.accuracy,
         micro_f1: message.micro_f1,

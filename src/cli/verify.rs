@@ -15,7 +15,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Files of the labelled documents that the model was trained on.
+    /// Files of the labelled documents that the model was trained on, and of those that were held out.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
 
@@ -29,7 +29,8 @@ pub struct Args {
 /// Files that can't be read, documents that can't be trained on, and another model than the one given.
 pub fn run(args: &Args) -> CommandResult {
     let model = args.model.load()?;
-    let dataset = Dataset::new(args.reading.read_all(&args.data)?.examples)?;
+    let options = model.classifier.provenance().config.dataset_options();
+    let dataset = Dataset::with_options(args.reading.read_all(&args.data)?.examples, options)?;
     let bar = StageBar::new();
     let differences = verify(&model, &dataset, &bar);
     bar.finish();
@@ -38,10 +39,15 @@ pub fn run(args: &Args) -> CommandResult {
         return Err(format!("not the same: {}", differences.join("; ")).into());
     }
     let n_documents = dataset.targets().n_documents();
+    let held_out = match dataset.held_out().len() {
+        0 => String::new(),
+        n => format!(" and measuring on {n} held-out ones"),
+    };
     let (n_bytes, checksum) = (model.bytes.len(), model.checksum);
     writeln!(
         io::stdout(),
-        "The same: training again on {n_documents} documents gave the same {n_bytes} bytes (checksum {checksum:016x})."
+        "The same: training again on {n_documents} documents{held_out} gave the same {n_bytes} bytes (checksum \
+         {checksum:016x})."
     )?;
     Ok(())
 }

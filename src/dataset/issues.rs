@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
-use super::near_duplicates::{NearDuplicate, find_near_duplicates};
+use super::near_duplicates::{NearDuplicate, find_near_duplicates_and_leaks};
 use crate::cancellation::IsCancelled;
 use crate::document::{ContentHash, Document, LabeledDocument, Topic};
 use crate::evaluation::{LabelRanking, UnlikelyLabel};
@@ -24,7 +24,7 @@ pub enum IssueKind {
     Duplicate,
     /// The same title and text was given with different topics; the later ones count.
     ConflictingTopics,
-    /// A stored document was given with other topics, which replace the stored ones.
+    /// A stored document was given with other topics or in another split, which replace the stored ones.
     Relabelled,
     /// The document has no word to learn from: white space, punctuation or emoji only.
     NoTokens,
@@ -38,6 +38,8 @@ pub enum IssueKind {
     ConflictingNearDuplicate,
     /// By predictions of models that never saw the document, its topic is probably wrong.
     SuspectedMislabel,
+    /// The document is held out, but nearly the same text as one that is trained on: what is measured on it flatters.
+    Leak,
 }
 
 impl IssueKind {
@@ -46,13 +48,14 @@ impl IssueKind {
         match self {
             Self::Duplicate => "were given again with the same topics, and count once",
             Self::ConflictingTopics => "were given again with other topics; the later ones count",
-            Self::Relabelled => "were stored with other topics, which these replace",
+            Self::Relabelled => "were stored with other topics or another split, which these replace",
             Self::NoTokens => "have no word to learn from",
             Self::NoTopic => "have no topic",
             Self::FewDocuments => "have a topic with few documents",
             Self::NearDuplicate => "are nearly the same text as another one with the same topics",
             Self::ConflictingNearDuplicate => "are nearly the same text as another one with other topics",
             Self::SuspectedMislabel => "have a label that is probably wrong, the most suspicious first",
+            Self::Leak => "are held out, but nearly the same text as a training document",
         }
     }
 }
@@ -76,7 +79,8 @@ pub struct AffectedDocument {
     /// Which one.
     #[serde(flatten)]
     pub name: DocumentName,
-    /// Of near duplicates, the document that it is nearly the same as; that one isn't counted among those affected.
+    /// Of near duplicates and leaks, the document that it is nearly the same as; that one isn't counted among those
+    /// affected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_document: Option<DocumentName>,
     /// Of suspected mislabels, what is suspected.
@@ -214,20 +218,26 @@ pub fn find_small_topics<'a>(counts: impl IntoIterator<Item = (&'a str, usize)>)
     small.map(issue).collect()
 }
 
-/// Documents that are nearly the same text as another one: with the same topics, and with others. Told to stop, it
-/// returns early, and what it returns means nothing.
+/// Training documents that are nearly the same text as another one, with the same topics and with others; and held-out
+/// documents that are nearly the same text as a training document. Told to stop, it returns early, and what it returns means
+/// nothing.
 pub fn find_near_repetitions(dataset: &Dataset, is_cancelled: IsCancelled<'_>) -> Vec<DataIssue> {
     let (documents, targets) = (dataset.documents(), dataset.targets());
-    let near = find_near_duplicates(&documents, is_cancelled);
+    let held_out: Vec<&Document> = dataset.held_out().iter().map(|example| &example.document).collect();
+    let near = find_near_duplicates_and_leaks(&documents, &held_out, is_cancelled);
     let (same, conflicting): (Vec<_>, Vec<_>) =
-        near.into_iter().partition(|near| targets.of(near.document) == targets.of(near.of));
-    let issue = |kind, near: Vec<NearDuplicate>| {
-        DataIssue::of_affected(kind, &near, |near| AffectedDocument {
+        near.duplicates.into_iter().partition(|near| targets.of(near.document) == targets.of(near.of));
+    let issue = |kind, near: &[NearDuplicate], among: &[&Document]| {
+        DataIssue::of_affected(kind, near, |near| AffectedDocument {
             other_document: Some(DocumentName::of(documents[near.of])),
-            ..AffectedDocument::of(documents[near.document])
+            ..AffectedDocument::of(among[near.document])
         })
     };
-    let issues = [issue(IssueKind::NearDuplicate, same), issue(IssueKind::ConflictingNearDuplicate, conflicting)];
+    let issues = [
+        issue(IssueKind::NearDuplicate, &same, &documents),
+        issue(IssueKind::ConflictingNearDuplicate, &conflicting, &documents),
+        issue(IssueKind::Leak, &near.leaks, &held_out),
+    ];
     issues.into_iter().flatten().collect()
 }
 

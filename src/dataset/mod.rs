@@ -1,6 +1,7 @@
 //! A set of labelled documents, as training takes it: each document once, in an order of its own, with numbered topics.
 
 mod folds;
+pub mod held_out;
 pub mod issues;
 pub mod near_duplicates;
 
@@ -11,7 +12,7 @@ use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{ContentHash, Document, LabeledDocument, Topic};
+use crate::document::{ContentHash, Document, LabeledDocument, Split, Topic};
 use crate::targets::Targets;
 
 /// From this share of the labelled documents on, those with several topics make a dataset multi-label; fewer are slips of the pen.
@@ -36,13 +37,44 @@ pub enum DatasetError {
     /// All documents have the same topic, so there is nothing to tell apart.
     #[error("every document has the topic {0:?}; give labelled documents of at least two topics")]
     OneTopic(String),
+    /// There are at least two topics, but not among the documents that are trained on.
+    #[error(
+        "holding out {n_held_out} of {n_documents} documents leaves {} to train on; hold out fewer, so that documents of at \
+         least two topics are left",
+        only.as_ref().map_or("no document with a topic".to_owned(), |topic| format!("only the topic {topic:?}"))
+    )]
+    HeldOutLeavesTooFew {
+        /// The documents that are held out.
+        n_held_out: usize,
+        /// These and the training documents, each content once.
+        n_documents: usize,
+        /// The one topic that is left, if one is.
+        only: Option<String>,
+    },
 }
 
+/// What is settled about a dataset besides its documents.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DatasetOptions {
+    /// Whether documents have one topic or any number; `None`: as the training documents say.
+    pub label_kind: Option<LabelKind>,
+    /// The share, from 0 to 1, of the documents whose split isn't settled that is held out (see [`held_out::place`]).
+    pub held_out_share: f64,
+}
+
+/// Documents by content hash, which is their order.
+type ByContent = BTreeMap<ContentHash, LabeledDocument>;
+
 /// Labelled documents, each content once, ordered by content hash: the same documents make the same dataset in
-/// whatever order they come (where labels of the same content differ, the later ones count).
+/// whatever order they come (where labels of the same content differ, the later ones count). It is held out if one of its
+/// copies says so: a document must not be on both sides.
+///
+/// Held-out documents are beside the others: what is said of the dataset's documents, topics and label kind is said of
+/// those that are trained on.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     examples: Vec<(ContentHash, LabeledDocument)>,
+    held_out: Vec<LabeledDocument>,
     topics: Vec<Topic>,
     label_kind: LabelKind,
     targets: Targets,
@@ -65,61 +97,54 @@ pub struct Intake {
 }
 
 impl Dataset {
-    /// Makes a dataset; whether it is multi-label follows from the documents.
+    /// Makes a dataset; whether it is multi-label follows from the documents, and held out are those whose split says so.
     ///
     /// # Errors
     /// [`DatasetError`] when fewer than two topics occur.
     pub fn new(examples: impl IntoIterator<Item = LabeledDocument>) -> Result<Self, DatasetError> {
-        Self::of_kind(examples, None)
+        Self::with_options(examples, DatasetOptions::default())
     }
 
-    /// [`Self::new`], where it may be settled whether documents have one topic or any number.
+    /// [`Self::new`], where it may be settled whether documents have one topic or any number, and which share of them is
+    /// held out.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn of_kind(
+    pub fn with_options(
         examples: impl IntoIterator<Item = LabeledDocument>,
-        label_kind: Option<LabelKind>,
+        options: DatasetOptions,
     ) -> Result<Self, DatasetError> {
         let mut intake = Intake::default();
-        let mut by_content: BTreeMap<ContentHash, LabeledDocument> = BTreeMap::new();
-        for example in examples {
-            intake.n_given += 1;
-            match by_content.entry(example.document.content_hash()) {
-                Entry::Vacant(entry) => _ = entry.insert(example),
-                // A copy that nobody labelled takes no label away.
-                Entry::Occupied(earlier)
-                    if example.topics().is_empty() || earlier.get().topics() == example.topics() =>
-                {
-                    intake.n_duplicates += 1;
-                }
-                Entry::Occupied(mut earlier) => {
-                    intake.n_relabelled += usize::from(!earlier.get().topics().is_empty());
-                    earlier.insert(example);
-                }
-            }
-        }
-        let label_kind = label_kind.unwrap_or_else(|| label_kind_of(by_content.values()));
-        let n_different = by_content.len();
-        by_content.retain(|_, example| label_kind == LabelKind::MultiLabel || !example.topics().is_empty());
-        intake.n_without_topic = n_different - by_content.len();
+        let is_held_out = |(hash, example): &(ContentHash, LabeledDocument)| {
+            held_out::side(*hash, example, options.held_out_share) == Split::HeldOut
+        };
+        let (mut held_out, mut training): (ByContent, ByContent) =
+            intake.each_content_once(examples).into_iter().partition(is_held_out);
+        let label_kind = options.label_kind.unwrap_or_else(|| label_kind_of(training.values()));
         if label_kind == LabelKind::SingleLabel {
-            let several = by_content.values_mut().filter(|example| example.topics().len() > 1);
-            intake.n_several_topics = several.map(LabeledDocument::keep_first_topic).count();
+            intake.keep_one_topic(&mut training);
+            intake.keep_one_topic(&mut held_out);
         }
-        let topics = topics_of(by_content.values())?;
+        let topics = topics_of(training.values()).map_err(|error| error.of_side(&training, &held_out))?;
         let number = |topic: &Topic| topics.binary_search(topic).ok().map(|number| number as u32);
         let numbers = |example: &LabeledDocument| example.topics().iter().filter_map(number).collect::<Vec<u32>>();
-        let targets = Targets::new(topics.len(), by_content.values().map(numbers));
-        Ok(Self { examples: by_content.into_iter().collect(), topics, label_kind, targets, intake })
+        let targets = Targets::new(topics.len(), training.values().map(numbers));
+        let (examples, held_out) = (training.into_iter().collect(), held_out.into_values().collect());
+        Ok(Self { examples, held_out, topics, label_kind, targets, intake })
     }
 
-    /// The documents, in the dataset's order.
+    /// The documents that are trained on, in the dataset's order.
     pub fn documents(&self) -> Vec<&Document> {
         self.examples.iter().map(|(_, example)| &example.document).collect()
     }
 
-    /// The content hashes, in the dataset's order, which is theirs.
+    /// The documents that are kept from training, ordered by content hash. They may have topics that no training document
+    /// has.
+    pub fn held_out(&self) -> &[LabeledDocument] {
+        &self.held_out
+    }
+
+    /// The content hashes of the documents that are trained on, in the dataset's order, which is theirs.
     pub fn content_hashes(&self) -> impl ExactSizeIterator<Item = ContentHash> + '_ {
         self.examples.iter().map(|(hash, _)| *hash)
     }
@@ -142,6 +167,57 @@ impl Dataset {
     /// What became of the documents given.
     pub fn intake(&self) -> Intake {
         self.intake
+    }
+}
+
+impl Intake {
+    /// Keeps one of all copies of a document: the later topics, and held out if any of them is.
+    fn each_content_once(&mut self, examples: impl IntoIterator<Item = LabeledDocument>) -> ByContent {
+        let mut by_content = ByContent::new();
+        for mut example in examples {
+            self.n_given += 1;
+            let mut earlier = match by_content.entry(example.document.content_hash()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(example);
+                    continue;
+                }
+                Entry::Occupied(earlier) => earlier,
+            };
+            example.split = example.split.max(earlier.get().split);
+            // A copy that nobody labelled takes no label away.
+            if example.topics().is_empty() || earlier.get().topics() == example.topics() {
+                self.n_duplicates += 1;
+                earlier.get_mut().split = example.split;
+            } else {
+                self.n_relabelled += usize::from(!earlier.get().topics().is_empty());
+                earlier.insert(example);
+            }
+        }
+        by_content
+    }
+
+    /// Leaves out documents without a topic, and all topics of a document but the first by name.
+    fn keep_one_topic(&mut self, examples: &mut ByContent) {
+        let n_different = examples.len();
+        examples.retain(|_, example| !example.topics().is_empty());
+        self.n_without_topic += n_different - examples.len();
+        let several = examples.values_mut().filter(|example| example.topics().len() > 1);
+        self.n_several_topics += several.map(LabeledDocument::keep_first_topic).count();
+    }
+}
+
+impl DatasetError {
+    /// Says that holding out is what has left too few topics, if it is.
+    fn of_side(self, training: &ByContent, held_out: &ByContent) -> Self {
+        if topics_of(training.values().chain(held_out.values())).is_err() {
+            return self;
+        }
+        let only = match self {
+            Self::OneTopic(topic) => Some(topic),
+            _ => None,
+        };
+        let (n_held_out, n_documents) = (held_out.len(), training.len() + held_out.len());
+        Self::HeldOutLeavesTooFew { n_held_out, n_documents, only }
     }
 }
 
@@ -246,7 +322,10 @@ mod tests {
     fn the_kind_of_labels_can_be_settled() {
         let single = [example("a", &["x"]), example("b", &["y"]), example("c", &[])];
         let several = [example("a", &["x", "y"]), example("b", &["y"])];
-        let of_kind = |examples: &[LabeledDocument], kind| Dataset::of_kind(examples.to_vec(), Some(kind)).unwrap();
+        let of_kind = |examples: &[LabeledDocument], kind| {
+            let options = DatasetOptions { label_kind: Some(kind), ..DatasetOptions::default() };
+            Dataset::with_options(examples.to_vec(), options).unwrap()
+        };
         let forced = of_kind(&single, LabelKind::MultiLabel);
         assert_eq!((forced.label_kind(), forced.documents().len()), (LabelKind::MultiLabel, 3));
         let forced = of_kind(&several, LabelKind::SingleLabel);
@@ -259,5 +338,57 @@ mod tests {
         assert_eq!(Dataset::new([example("a", &[])]).unwrap_err(), DatasetError::NoLabels);
         let one = Dataset::new([example("a", &["x"]), example("b", &["x"])]).unwrap_err();
         assert_eq!(one, DatasetError::OneTopic("x".into()));
+    }
+
+    #[test]
+    fn a_document_is_on_one_side_and_held_out_if_a_copy_says_so() {
+        let of = |text, topics: &[&str], split| example(text, topics).with_split(split);
+        let (training, held_out) = (Some(Split::Training), Some(Split::HeldOut));
+        let examples = [
+            of("a", &["x"], held_out),
+            of("a", &["x"], training),
+            of("b", &["x"], None),
+            of("b", &[], held_out),
+            of("c", &["x"], held_out),
+            of("c", &["new", "x"], None),
+            of("no topic", &[], held_out),
+            of("d", &["x"], training),
+            of("e", &["y"], None),
+        ];
+        for examples in [examples.to_vec(), examples.iter().rev().cloned().collect()] {
+            let dataset = Dataset::new(examples).unwrap();
+            let texts: Vec<&str> = dataset.documents().iter().map(|document| document.text()).collect();
+            let mut held_out: Vec<&str> = dataset.held_out().iter().map(|example| example.document.text()).collect();
+            let hashes: Vec<ContentHash> = dataset.held_out().iter().map(|e| e.document.content_hash()).collect();
+            assert!(hashes.is_sorted());
+            held_out.sort_unstable();
+            assert_eq!((texts.len(), &held_out[..]), (2, &["a", "b", "c"][..]), "{texts:?}");
+            assert_eq!(dataset.topics().iter().map(Topic::as_str).collect::<Vec<_>>(), ["x", "y"]);
+            assert!(dataset.held_out().iter().all(|example| example.topics().len() == 1));
+            assert_eq!(dataset.intake().n_without_topic, 1);
+        }
+    }
+
+    /// What is held out has no say in what kind of labels there are.
+    #[test]
+    fn training_documents_alone_decide_the_kind_of_labels() {
+        let single = (0..20).map(|i| example(&i.to_string(), &[if i % 2 == 0 { "x" } else { "y" }]));
+        let several = (20..40).map(|i| example(&i.to_string(), &["x", "y"]).with_split(Some(Split::HeldOut)));
+        let dataset = Dataset::new(single.chain(several)).unwrap();
+        assert_eq!((dataset.label_kind(), dataset.held_out().len()), (LabelKind::SingleLabel, 20));
+    }
+
+    #[test]
+    fn holding_out_too_much_is_said_to_be_the_reason() {
+        let held_out = |example: LabeledDocument| example.with_split(Some(Split::HeldOut));
+        let (x, y) = (example("a", &["x"]), example("b", &["y"]));
+        let one = Dataset::new([x.clone(), held_out(y.clone())]).unwrap_err();
+        let said = "holding out 1 of 2 documents leaves only the topic \"x\" to train on; hold out fewer, so that documents of \
+                    at least two topics are left";
+        assert_eq!(one.to_string(), said);
+        let none = Dataset::new([held_out(x.clone()), held_out(y)]).unwrap_err();
+        assert!(none.to_string().contains("leaves no document with a topic to train on"), "{none}");
+        let otherwise = Dataset::new([x.clone(), held_out(example("b", &["x"]))]).unwrap_err();
+        assert_eq!(otherwise, DatasetError::OneTopic("x".into()));
     }
 }

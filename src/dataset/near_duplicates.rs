@@ -30,31 +30,57 @@ const MAX_LOOK_UPS: usize = 4096;
 /// whether to stop.
 const BLOCK: usize = 4096;
 
-/// A document that is nearly the same text as an earlier one.
+/// A document that is nearly the same text as another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NearDuplicate {
     /// Its place among the documents.
     pub document: usize,
-    /// The place of the earlier document that it is most similar to, of equals the first; itself no near duplicate.
+    /// The place of the document that it is most similar to, of equals the first.
     pub of: usize,
+}
+
+/// What [`find_near_duplicates_and_leaks`] finds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NearDocuments {
+    /// Documents that are nearly the same text as an earlier one, which is itself no near duplicate.
+    pub duplicates: Vec<NearDuplicate>,
+    /// Held-out documents, by their place among these, that are nearly the same text as one of the documents.
+    pub leaks: Vec<NearDuplicate>,
 }
 
 /// The documents that are nearly the same text as an earlier one, in their order; on any number of threads the same.
 /// Told to stop, it returns early, and what it returns means nothing.
 pub fn find_near_duplicates(documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Vec<NearDuplicate> {
-    let words = WordSets::of(documents, is_cancelled);
+    find_near_duplicates_and_leaks(documents, &[], is_cancelled).duplicates
+}
+
+/// [`find_near_duplicates`], and which held-out documents are nearly the same text as any of the documents, be it a leader
+/// or not. Pairs of held-out documents aren't looked for: they give nothing away.
+pub fn find_near_duplicates_and_leaks(
+    documents: &[&Document],
+    held_out: &[&Document],
+    is_cancelled: IsCancelled<'_>,
+) -> NearDocuments {
+    let words = WordSets::of(&[documents, held_out].concat(), is_cancelled);
     let mut leaders = Leaders::new(&words);
-    let mut found = Vec::new();
+    let mut found = NearDocuments::default();
     for document in 0..words.sets.len() {
         if document % BLOCK == 0 && is_cancelled() {
-            return Vec::new();
+            return NearDocuments::default();
+        }
+        if document == documents.len() {
+            // From here on every document counts, also one that is near a leader.
+            found.duplicates.iter().for_each(|near| leaders.add(near.document as u32));
         }
         if words.sets[document].len() < MIN_WORDS {
             continue;
         }
-        match leaders.nearest(document as u32) {
-            Some(leader) => found.push(NearDuplicate { document, of: leader as usize }),
-            None => leaders.add(document as u32),
+        let nearest = leaders.nearest(document as u32).map(|leader| leader as usize);
+        match (document.checked_sub(documents.len()), nearest) {
+            (None, Some(of)) => found.duplicates.push(NearDuplicate { document, of }),
+            (None, None) => leaders.add(document as u32),
+            (Some(place), Some(of)) => found.leaks.push(NearDuplicate { document: place, of }),
+            (Some(_), None) => {}
         }
     }
     found
@@ -347,6 +373,23 @@ mod tests {
         assert!(!found.is_empty());
         let is_near = |(a, b): (usize, usize)| Similarity::if_near(&sets.sets[a], &sets.sets[b]).is_some();
         assert!(found.into_iter().all(is_near));
+    }
+
+    /// A held-out document may be near one that is itself near a leader, but not near that leader.
+    #[test]
+    fn leaks_are_found_to_any_document_and_pairs_of_documents_stay_what_they_are() {
+        let texts = [0..20, 2..22, 40..60, 60..80].map(words);
+        let held_out = [4..24, 40..60, 100..120, 100..120, 80..84].map(words);
+        let documents = |texts: &[String]| -> Vec<Document> {
+            texts.iter().map(|text| Document::new("", text.as_str()).unwrap()).collect()
+        };
+        let (texts, held_out) = (documents(&texts), documents(&held_out));
+        let (texts, held_out): (Vec<_>, Vec<_>) = (texts.iter().collect(), held_out.iter().collect());
+        let found = find_near_duplicates_and_leaks(&texts, &held_out, &never);
+        assert_eq!(found.duplicates, find_near_duplicates(&texts, &never));
+        assert_eq!(found.duplicates, [NearDuplicate { document: 1, of: 0 }]);
+        let expected = [NearDuplicate { document: 0, of: 1 }, NearDuplicate { document: 1, of: 2 }];
+        assert_eq!(found.leaks, expected);
     }
 
     #[test]

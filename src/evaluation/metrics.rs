@@ -22,9 +22,30 @@ pub struct Predictions {
     pub assigned: Targets,
 }
 
+/// Whose predictions are measured, and of which documents. Nobody is asked about documents that he learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluationSource {
+    /// Of each training document, by a model of the cross-validation that never saw it.
+    #[default]
+    OutOfFold,
+    /// The classifier's own, of documents that were kept from its training.
+    HeldOut,
+}
+
+impl EvaluationSource {
+    // Models that are evaluated out of fold have the bytes that they had before there was anything else.
+    fn is_out_of_fold(&self) -> bool {
+        *self == Self::OutOfFold
+    }
+}
+
 /// How good predictions are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    /// Whose predictions, and of which documents.
+    #[serde(default, skip_serializing_if = "EvaluationSource::is_out_of_fold")]
+    pub source: EvaluationSource,
     /// Documents with labels that were predicted.
     pub n_documents: usize,
     /// The share of documents whose assigned topics are exactly their labels; of documents with one topic each, the
@@ -39,7 +60,8 @@ pub struct Evaluation {
     /// How far probabilities are from the shares that come true, over 15 equal-width bins (Naeini, Cooper & Hauskrecht
     /// 2015): one topic a document: of the most probable topic; several: of all (document, topic) pairs.
     pub expected_calibration_error: f64,
-    /// Each topic, in the classifier's order.
+    /// Each topic, sorted: the classifier's, and, of documents that it wasn't trained on, those of their labels that it doesn't
+    /// have.
     pub topics: Vec<TopicEvaluation>,
     /// The 15 bins of the calibration error, by rising probability.
     #[serde(default)]
@@ -95,7 +117,7 @@ pub struct CoveragePoint {
 }
 
 impl Evaluation {
-    /// Compares predictions with labels; both number topics as `topics` does. With `single_label`, each document has one
+    /// Compares out-of-fold predictions with labels; both number topics as `topics` does. With `single_label`, each document has one
     /// assigned topic, and its first label counts.
     pub fn of(predictions: &Predictions, labels: &Targets, topics: &[Topic], single_label: bool) -> Self {
         let first_label = |document| &labels.of(document)[..labels.of(document).len().min(1)];
@@ -113,6 +135,7 @@ impl Evaluation {
             multi_label_losses(&predictions.probabilities, labels)
         };
         Self {
+            source: EvaluationSource::OutOfFold,
             n_documents: labels.n_documents(),
             accuracy: accuracy(assigned, labels),
             micro_f1,

@@ -9,6 +9,8 @@ mod test_set;
 
 pub use comparison::{ComparedMetrics, Comparison, TopicComparison};
 pub use mcnemar::mcnemar_p_value;
-pub use metrics::{CoveragePoint, Evaluation, Predictions, ReliabilityBin, TopicEvaluation, macro_f1};
+pub use metrics::{
+    CoveragePoint, Evaluation, EvaluationSource, Predictions, ReliabilityBin, TopicEvaluation, macro_f1,
+};
 pub use mislabels::{LabelRanking, UnlikelyLabel, rank_unlikely_labels};
 pub use test_set::TestSet;

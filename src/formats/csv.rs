@@ -1,7 +1,7 @@
 //! Tables with a header: commas (CSV) or tabs (TSV) between the cells, and quotes as in RFC 4180.
 //!
-//! Columns are known by their names, in upper or lower case: `id`, `title`, `text`, `date`, `url`, and `topics` or one
-//! of its other names; other columns are ignored. Several topics in one cell have `;` between them. An empty cell is
+//! Columns are known by their names, in upper or lower case: `id`, `title`, `text`, `date`, `url`, `split` (with the values
+//! that JSON lines have), and `topics` or one of its other names; other columns are ignored. Several topics in one cell have `;` between them. An empty cell is
 //! as good as absent. Bytes that are not UTF-8 are read as windows-1252.
 //!
 //! Rows are cut here, not by the csv crate (which is the tests' oracle): it counts lines wrongly behind blank lines
@@ -13,7 +13,7 @@ use super::{
     TOPIC_KEYS,
     error::{Reason, excerpt, list_names},
     lines::{Lines, decode},
-    parse_date,
+    parse_date, parse_split,
 };
 use crate::document::{Document, LabeledDocument, Topic};
 
@@ -29,6 +29,7 @@ pub(super) struct Table {
     topics: Option<usize>,
     date: Option<usize>,
     url: Option<usize>,
+    split: Option<usize>,
 }
 
 impl Table {
@@ -52,8 +53,8 @@ impl Table {
         if title.is_none() && text.is_none() {
             return Err(Reason::NoTitleOrTextColumn { seen: list_names(names.iter().map(String::as_str)) });
         }
-        let (id, date, url) = (column("id"), column("date"), column("url"));
-        Ok(Self { delimiter, n_columns: names.len(), id, title, text, topics, date, url })
+        let (id, date, url, split) = (column("id"), column("date"), column("url"), column("split"));
+        Ok(Self { delimiter, n_columns: names.len(), id, title, text, topics, date, url, split })
     }
 
     /// Reads the next row; `None` at the end of the file.
@@ -70,10 +71,11 @@ impl Table {
         document.id = take_trimmed(self.id).unwrap_or_default();
         document.url = take_trimmed(self.url).unwrap_or_default();
         document.date = take_trimmed(self.date).map(|date| parse_date(&date)).transpose()?;
+        let split = parse_split(&take_trimmed(self.split).unwrap_or_default())?;
         let topics = take_trimmed(self.topics)
             .map(|names| names.split(TOPIC_SEPARATOR).map(Topic::new).collect::<Result<_, _>>())
             .transpose()?;
-        Ok(Some(LabeledDocument::new(document, topics.unwrap_or_default())))
+        Ok(Some(LabeledDocument::new(document, topics.unwrap_or_default()).with_split(split)))
     }
 }
 
@@ -169,6 +171,17 @@ mod tests {
         );
         assert_eq!(first.topics(), ["a", "z"].map(|name| Topic::new(name).unwrap()));
         assert_eq!(rows[1].1, Ok(LabeledDocument::new(Document::new("", "b").unwrap(), vec![])));
+    }
+
+    #[test]
+    fn a_split_is_read_and_what_is_none_makes_the_row_bad() {
+        use crate::document::Split::{HeldOut, Training};
+        let found = rows("text,Split\na,train\nb, dev \nc,\nd,both\ne,test\n", b',');
+        let split = |row: &Result<LabeledDocument, String>| row.as_ref().map(|row| row.split).map_err(String::clone);
+        let bad = r#"split is "both"; write train or training, or test, held_out, validation or dev, or leave it out"#;
+        let expected = [Ok(Some(Training)), Ok(Some(HeldOut)), Ok(None), Err(bad.to_owned()), Ok(Some(HeldOut))];
+        assert_eq!(found.iter().map(|(_, row)| split(row)).collect::<Vec<_>>(), expected);
+        assert_eq!(split(&rows("text\na\n", b',')[0].1), Ok(None));
     }
 
     #[test]

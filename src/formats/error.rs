@@ -54,6 +54,12 @@ pub enum Reason {
         /// What stands there, quoted and shortened.
         seen: String,
     },
+    /// The split is none of the accepted names.
+    #[error("split is {seen}; write train or training, or test, held_out, validation or dev, or leave it out")]
+    BadSplit {
+        /// What stands there, quoted and shortened.
+        seen: String,
+    },
     /// Several of the keys or columns that name topics are given, so it is unclear which of them counts.
     #[error("both {first} and {second} are given; keep one of them")]
     TwoTopicKeys {

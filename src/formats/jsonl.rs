@@ -1,8 +1,8 @@
-//! JSON lines: one object a line, with the keys `id`, `title`, `text`, `date`, `url`, and `topics` or one of its
-//! other names.
+//! JSON lines: one object a line, with the keys `id`, `title`, `text`, `date`, `url`, `split`, and `topics` or one of its
+//! other names. `split` is `train` or `training`, or `test`, `held_out`, `validation` or `dev`.
 //!
 //! Other keys are ignored, `null` is as good as absent, and of a key given twice the last counts. A value that is
-//! there but can't be used (a wrong type, a date that is none) makes the line bad: dropping it silently would train
+//! there but can't be used (a wrong type, a date or split that is none) makes the line bad: dropping it silently would train
 //! on something else than the file says. JSON is UTF-8 by RFC 8259, so other bytes make the line bad, too.
 
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     TOPIC_KEYS,
     error::{Reason, excerpt, list_names},
-    parse_date,
+    parse_date, parse_split,
 };
 use crate::document::{Document, LabeledDocument, Topic};
 
@@ -29,7 +29,8 @@ pub(super) fn parse(line: &[u8]) -> Result<LabeledDocument, Reason> {
     let mut document = Document::new(title, text)?.with_id(take_id(&mut object)?);
     document.date = take_string(&mut object, "date")?.map(|date| parse_date(&date)).transpose()?;
     document.url = take_string(&mut object, "url")?.unwrap_or_default();
-    Ok(LabeledDocument::new(document, take_topics(&mut object)?))
+    let split = parse_split(&take_string(&mut object, "split")?.unwrap_or_default())?;
+    Ok(LabeledDocument::new(document, take_topics(&mut object)?).with_split(split))
 }
 
 /// The value of a key; `None` if it is absent or `null`.
@@ -156,6 +157,21 @@ mod tests {
             message(r#"{"text": "b", "label": "x", "topics": ["x"]}"#),
             "both topics and label are given; keep one of them"
         );
+    }
+
+    #[test]
+    fn a_split_has_some_names_and_no_others() {
+        use crate::document::Split::{HeldOut, Training};
+        let split = |value: &str| parse(format!(r#"{{"text": "b", "split": {value}}}"#).as_bytes()).unwrap().split;
+        assert_eq!([r#""train""#, r#""training""#].map(split), [Some(Training); 2]);
+        assert_eq!([r#""test""#, r#""held_out""#, r#""validation""#, r#""dev""#].map(split), [Some(HeldOut); 4]);
+        assert_eq!([r#""""#, "null"].map(split), [None; 2]);
+        assert_eq!(parse(br#"{"text": "b"}"#).unwrap().split, None);
+        assert_eq!(
+            message(r#"{"text": "b", "split": "Fold 3"}"#),
+            r#"split is "Fold 3"; write train or training, or test, held_out, validation or dev, or leave it out"#
+        );
+        assert_eq!(message(r#"{"text": "b", "split": 1}"#), "split is the number 1; it must be a string");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::{
     error::{ReadError, Reason, RowError},
     format::{Format, UnknownFormat},
 };
-use crate::document::{Date, LabeledDocument};
+use crate::document::{Date, LabeledDocument, Split};
 
 /// The longest line, table row or article file, in bytes after decompression; longer ones are bad rows.
 pub const MAX_ROW_BYTES: usize = 64 << 20;
@@ -199,6 +199,16 @@ pub fn read_all(
 /// A date as rows with named fields give it.
 fn parse_date(text: &str) -> Result<Date, Reason> {
     Date::parse(text).ok_or_else(|| Reason::BadDate { seen: excerpt(text) })
+}
+
+/// What a document is for, by the names that rows with named fields give it; `None` if nothing stands there.
+fn parse_split(text: &str) -> Result<Option<Split>, Reason> {
+    match text {
+        "" => Ok(None),
+        "train" | "training" => Ok(Some(Split::Training)),
+        "test" | "held_out" | "validation" | "dev" => Ok(Some(Split::HeldOut)),
+        other => Err(Reason::BadSplit { seen: excerpt(other) }),
+    }
 }
 
 #[cfg(test)]

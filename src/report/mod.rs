@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::classifier::Classifier;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{DataIssue, IssueKind};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, EvaluationSource};
 use crate::topic_description::TopicDescription;
 
 /// Topics up to which confusions are drawn as a matrix.
@@ -80,8 +80,14 @@ fn summary(classifier: &Classifier) -> Markup {
     html! {
         h1 { "Training report" }
         p.quiet {
-            (evaluation.n_documents) " documents, " (classifier.topics().len()) " topics, " (classifier.n_terms()) " terms. \
-             Every figure is about documents as predicted by models that never saw them."
+            (classifier.provenance().n_documents) " documents, " (classifier.topics().len()) " topics, "
+            (classifier.n_terms()) " terms. "
+            @match evaluation.source {
+                EvaluationSource::OutOfFold => { "Every figure is about documents as predicted by models that never saw them." }
+                EvaluationSource::HeldOut => {
+                    "Every figure is about " (evaluation.n_documents) " held-out documents, none of which was trained on."
+                }
+            }
         }
         div.figures {
             div { b { (percent(evaluation.accuracy)) } (accuracy_is) }
@@ -214,6 +220,7 @@ fn origin(classifier: &Classifier) -> Markup {
         table {
             tr { td { "trained by" } td { "topicd " (provenance.software_version) } }
             tr { td { "documents" } td { (provenance.n_documents) ", hash " code { (provenance.dataset_hash) } } }
+            @if provenance.n_held_out > 0 { tr { td { "held out" } td { (provenance.n_held_out) " documents" } } }
             @if !languages.is_empty() { tr { td { "languages" } td { (languages.join(", ")) } } }
             tr { td { "C" } td { (provenance.c) @if provenance.config.c.is_none() { ", found by cross-validation" } } }
             tr { td { "balance" } td { (format!("{:?}", provenance.config.balance)) } }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
+use super::import::parse_split;
 use super::{Store, StoreError, number};
 use crate::document::{ContentHash, Date, Document, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
@@ -55,7 +56,7 @@ pub struct RevisionSummary {
     pub created_at_ms: u64,
     /// Documents that were new.
     pub n_added: u64,
-    /// Documents that got other topics.
+    /// Documents that got other topics or another split.
     pub n_relabelled: u64,
     /// Documents of the import that changed nothing.
     pub n_unchanged: u64,
@@ -70,6 +71,7 @@ struct ExampleRow {
     url: String,
     title: String,
     text: String,
+    split: String,
 }
 
 #[derive(FromRow)]
@@ -151,7 +153,7 @@ impl Store {
         for hashes in hashes.chunks(BATCH_DOCUMENTS as usize) {
             let mut select = QueryBuilder::<Sqlite>::new(
                 "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
-                 examples.url, examples.title, examples.text \
+                 examples.url, examples.title, examples.text, examples.split \
                  FROM examples JOIN imports ON imports.id = examples.import_id \
                  WHERE imports.revision IS NOT NULL AND examples.until_revision IS NULL AND examples.classifier = ",
             );
@@ -216,7 +218,7 @@ impl Examples {
     pub async fn next_batch(&mut self) -> Result<Vec<LabeledDocument>, StoreError> {
         let rows: Vec<ExampleRow> = sqlx::query_as(
             "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
-             examples.url, examples.title, examples.text \
+             examples.url, examples.title, examples.text, examples.split \
              FROM examples JOIN imports ON imports.id = examples.import_id \
              WHERE examples.classifier = $1 AND examples.content_hash > $2 AND imports.revision <= $3 \
              AND (examples.until_revision IS NULL OR examples.until_revision > $3) \
@@ -250,7 +252,8 @@ impl TryFrom<ExampleRow> for LabeledDocument {
             None => None,
             Some(date) => Some(Date::parse(&date).ok_or_else(|| damaged("date", &date))?),
         };
-        Ok(Self::new(document, parse_topics(&row.topics)?))
+        let split = parse_split(&row.split).ok_or_else(|| damaged("split", &row.split))?;
+        Ok(Self::new(document, parse_topics(&row.topics)?).with_split(split))
     }
 }
 

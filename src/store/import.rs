@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{Store, StoreError, now_ms, number};
-use crate::document::{ContentHash, LabeledDocument, Topic};
+use crate::document::{ContentHash, LabeledDocument, Split, Topic};
 use crate::names::ClassifierName;
 
 /// The most documents of one INSERT.
@@ -37,9 +37,10 @@ pub struct ImportOutcome {
     pub n_given: u64,
     /// Documents whose title and text weren't there.
     pub n_added: u64,
-    /// Documents that were there with other topics, which these replace.
+    /// Documents that were there with other topics or another split, which these replace.
     pub n_relabelled: u64,
-    /// Documents that were there with the same topics; they stay as they are, id, date and URL included.
+    /// Documents that were there with the same topics and split, or the same topics and given without a split; they stay as
+    /// they are, id, date and URL included.
     pub n_unchanged: u64,
 }
 
@@ -68,7 +69,7 @@ impl Store {
 
 impl Import {
     /// Writes documents, of which there may be any number over any number of calls; memory doesn't grow with them. Of
-    /// documents with the same title and text the last one counts.
+    /// documents with the same title and text the last one counts, but it is held out if any of them is.
     ///
     /// # Errors
     /// [`StoreError::Database`]; the import can only be discarded then.
@@ -85,13 +86,11 @@ impl Import {
 
     async fn insert(&self, batch: &[LabeledDocument]) -> Result<(), StoreError> {
         // PostgreSQL refuses a statement that gives one key twice.
-        let last_of_each: HashMap<ContentHash, &LabeledDocument> =
-            batch.iter().map(|example| (example.document.content_hash(), example)).collect();
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO examples \
-             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text) ",
+             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text, split) ",
         );
-        insert.push_values(last_of_each, |mut row, (hash, example)| {
+        insert.push_values(last_of_each(batch), |mut row, (hash, (example, split))| {
             let document = &example.document;
             row.push_bind(self.classifier.as_str())
                 .push_bind(hash.0.to_vec())
@@ -101,11 +100,14 @@ impl Import {
                 .push_bind(document.date.map(|date| date.to_string()))
                 .push_bind(document.url.as_str())
                 .push_bind(document.title())
-                .push_bind(document.text());
+                .push_bind(document.text())
+                .push_bind(split_name(split));
         });
         insert.push(
             " ON CONFLICT (classifier, content_hash, import_id) DO UPDATE SET topics = excluded.topics, \
-             document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url",
+             document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url, \
+             split = CASE WHEN excluded.split = '' OR examples.split = 'held_out' THEN examples.split \
+             ELSE excluded.split END",
         );
         insert.build().execute(&self.store.writer).await?;
         Ok(())
@@ -138,6 +140,7 @@ impl Import {
         .bind(self.classifier.as_str())
         .fetch_one(&mut *transaction)
         .await?;
+        self.keep_splits(transaction).await?;
         let n_unchanged = self.delete_unchanged(transaction).await?;
         let n_relabelled = self.end_relabelled(transaction, newest + 1).await?;
         let n_new: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM examples WHERE import_id = $1")
@@ -159,14 +162,34 @@ impl Import {
         Ok(outcome)
     }
 
-    /// Deletes staged documents that the dataset has with the same topics, and counts them.
+    /// Gives staged documents without a split the one that they have in the dataset.
+    async fn keep_splits(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE examples SET split = kept.split FROM ( \
+                 SELECT current.content_hash, current.split \
+                 FROM examples AS staged \
+                 JOIN examples AS current \
+                     ON current.classifier = staged.classifier AND current.content_hash = staged.content_hash \
+                 JOIN imports ON imports.id = current.import_id \
+                 WHERE staged.import_id = $1 AND staged.split = '' AND current.until_revision IS NULL \
+                 AND imports.revision IS NOT NULL AND current.split <> '') AS kept \
+             WHERE examples.classifier = $2 AND examples.content_hash = kept.content_hash AND examples.import_id = $1",
+        )
+        .bind(self.id)
+        .bind(self.classifier.as_str())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes staged documents that the dataset has with the same topics and split, and counts them.
     async fn delete_unchanged(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         let deleted = sqlx::query(
             "DELETE FROM examples AS staged WHERE staged.import_id = $1 AND EXISTS ( \
                  SELECT 1 FROM examples AS current JOIN imports ON imports.id = current.import_id \
                  WHERE current.classifier = staged.classifier AND current.content_hash = staged.content_hash \
                  AND current.until_revision IS NULL AND imports.revision IS NOT NULL \
-                 AND current.topics = staged.topics)",
+                 AND current.topics = staged.topics AND current.split = staged.split)",
         )
         .bind(self.id)
         .execute(connection)
@@ -174,7 +197,7 @@ impl Import {
         Ok(deleted.rows_affected())
     }
 
-    /// Ends, with the revision to come, the documents that are staged with other topics, and counts them.
+    /// Ends, with the revision to come, the documents that are staged with other topics or another split, and counts them.
     async fn end_relabelled(&self, connection: &mut SqliteConnection, revision: i64) -> Result<u64, StoreError> {
         let ended = sqlx::query(
             "UPDATE examples SET until_revision = $1 \
@@ -253,6 +276,31 @@ fn batch_len(examples: &[LabeledDocument]) -> usize {
         has_room
     };
     examples.iter().take(MAX_BATCH_DOCUMENTS).take_while(fits).count()
+}
+
+/// What an import makes of documents that are given more than once: of each content the last one, with the split of all its
+/// copies, which is held-out if that of any is.
+pub fn last_of_each(examples: &[LabeledDocument]) -> HashMap<ContentHash, (&LabeledDocument, Option<Split>)> {
+    let mut last_of_each: HashMap<ContentHash, (&LabeledDocument, Option<Split>)> = HashMap::new();
+    for example in examples {
+        let last = last_of_each.entry(example.document.content_hash()).or_insert((example, None));
+        *last = (example, last.1.max(example.split));
+    }
+    last_of_each
+}
+
+/// A split, as the tables hold it.
+fn split_name(split: Option<Split>) -> &'static str {
+    match split {
+        None => "",
+        Some(Split::Training) => "training",
+        Some(Split::HeldOut) => "held_out",
+    }
+}
+
+/// The split that the tables hold as this; `None` if none is.
+pub(super) fn parse_split(name: &str) -> Option<Option<Split>> {
+    [None, Some(Split::Training), Some(Split::HeldOut)].into_iter().find(|&split| split_name(split) == name)
 }
 
 /// Topics as a JSON array, in their order, which is sorted: the same topics are the same text.

@@ -26,7 +26,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use crate::names::ClassifierName;
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
-pub use import::{Import, ImportOutcome};
+pub use import::{Import, ImportOutcome, last_of_each};
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
 pub use versions::{Aliases, ClassifierRecord, NewVersion, VersionOrigin, VersionRecord};
 
@@ -243,9 +243,18 @@ mod tests {
         let store = open(parent.path()).await.unwrap();
         let name: ClassifierName = "desk".parse().unwrap();
         let examples = store.examples(&name, None).await.unwrap().next_batch().await.unwrap();
-        assert_eq!((examples.len(), examples[0].document.id.as_str()), (1, "id"));
+        assert_eq!((examples.len(), examples[0].document.id.as_str(), examples[0].split), (1, "id", None));
         let classifier = store.classifier(&name).await.unwrap().unwrap();
         assert_eq!((classifier.dataset_revision, classifier.aliases), (1, Aliases::default()));
+
+        // What is settled about the document now is kept.
+        let held_out = examples[0].clone().with_split(Some(crate::document::Split::HeldOut));
+        let mut import = store.begin_import(&name).await.unwrap();
+        import.stage(std::slice::from_ref(&held_out)).await.unwrap();
+        let outcome = import.publish().await.unwrap();
+        assert_eq!((outcome.revision, outcome.n_relabelled), (2, 1));
+        assert_eq!(store.examples(&name, None).await.unwrap().next_batch().await.unwrap(), [held_out]);
+        assert_eq!(store.examples(&name, Some(1)).await.unwrap().next_batch().await.unwrap(), examples);
     }
 
     #[tokio::test]
@@ -261,8 +270,8 @@ mod tests {
         .unwrap();
         drop(store);
         let refusal = open(parent.path()).await.unwrap_err();
-        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 2, .. }), "{refusal:?}");
-        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 2;"), "{refusal}");
+        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 3, .. }), "{refusal:?}");
+        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 3;"), "{refusal}");
     }
 
     #[tokio::test]

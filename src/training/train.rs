@@ -15,6 +15,7 @@ use crate::calibration::Calibrator;
 use crate::classifier::{Classifier, Provenance};
 use crate::dataset::{Dataset, LabelKind};
 use crate::decision::DecisionRule;
+use crate::document::{ContentHash, Topic};
 use crate::evaluation::{Evaluation, Predictions};
 use crate::features::counts::Postings;
 use crate::features::weighting::weigh_terms;
@@ -27,15 +28,17 @@ use crate::training_config::TrainingConfig;
 /// A training's result.
 #[derive(Debug)]
 pub struct Trained {
-    /// Fitted on all documents.
+    /// Fitted on all training documents.
     pub classifier: Classifier,
-    /// What models that never saw a document say about it; documents and topics in the dataset's order. The classifier's
-    /// evaluation is made of these.
+    /// What models that never saw a training document say about it; documents and topics in the dataset's order. The
+    /// classifier's evaluation is made of these if no documents were held out.
     pub out_of_fold: Predictions,
 }
 
-/// Trains a classifier on all documents of a dataset; its evaluation is from out-of-fold predictions. The same dataset
-/// and settings give the same classifier, to the bit, on any number of threads.
+/// Trains a classifier on the training documents of a dataset. Its evaluation is of its answers to the held-out documents; if
+/// there are none, of out-of-fold predictions. Probabilities, thresholds and abstention are from out-of-fold predictions in
+/// any case, so that held-out documents have no say in what they measure. The same dataset and settings give the same
+/// classifier, to the bit, on any number of threads.
 ///
 /// # Errors
 /// [`TrainError`]; cancelling is one.
@@ -63,14 +66,13 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    let mut evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
-    for (topic, of_topic) in evaluation.topics.iter_mut().enumerate() {
-        of_topic.threshold = decision_rule.threshold(topic);
-    }
+    let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
     let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c, progress)?;
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         n_documents: dataset.targets().n_documents(),
+        n_documents_of_topics: Vec::new(),
+        n_held_out: 0,
         dataset_hash: dataset_hash(dataset),
         config: config.clone(),
         c: out_of_fold.c,
@@ -86,8 +88,26 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         abstention,
         provenance,
     };
+    let classifier = evaluate_held_out(classifier.if_consistent().ok_or(TrainError::Inconsistent)?, dataset);
     progress.report(Stage::FinalFit, 1.0);
-    Ok(Trained { classifier: classifier.if_consistent().ok_or(TrainError::Inconsistent)?, out_of_fold: predictions })
+    Ok(Trained { classifier, out_of_fold: predictions })
+}
+
+/// The classifier with an evaluation on the held-out documents, if there are any, and with each topic's threshold in it.
+fn evaluate_held_out(mut classifier: Classifier, dataset: &Dataset) -> Classifier {
+    let held_out = dataset.held_out();
+    if !held_out.is_empty() {
+        classifier.provenance.evaluation = classifier.evaluate(held_out);
+        classifier.provenance.n_held_out = held_out.len();
+        classifier.provenance.n_documents_of_topics = dataset.targets().documents_per_topic();
+    }
+    let Classifier { topics, decision_rule, provenance, .. } = &mut classifier;
+    // Held-out documents may have topics that the classifier doesn't know: places aren't the same in both.
+    for of_topic in &mut provenance.evaluation.topics {
+        let place = topics.binary_search_by(|topic| topic.as_str().cmp(&of_topic.topic));
+        of_topic.threshold = place.ok().and_then(|topic| decision_rule.threshold(topic));
+    }
+    classifier
 }
 
 /// What turns scores into answers, and the answers to these scores by what was fitted on others.
@@ -131,7 +151,7 @@ fn cross_fit_multi_label(scores: &Array2<f64>, targets: &Targets) -> Predictions
     Predictions { probabilities, assigned: Targets::new(targets.n_topics(), &assigned) }
 }
 
-/// Vocabulary, weights and model from all documents.
+/// Vocabulary, weights and model from all training documents.
 fn fit_all(
     dataset: &Dataset,
     counts: &TermCounts,
@@ -163,17 +183,28 @@ fn fit_all(
     Ok((vectorizer, fitted.quantize(&kept)))
 }
 
-/// Identifies documents and labels, whatever order they came in.
+/// Identifies documents, labels and which documents are held out, whatever order they came in.
 pub(super) fn dataset_hash(dataset: &Dataset) -> String {
     let mut hasher = Xxh3::new();
     for (document, hash) in dataset.content_hashes().enumerate() {
-        hasher.update(&hash.0);
-        for &topic in dataset.targets().of(document) {
-            let topic = dataset.topics()[topic as usize].as_str();
-            hasher.update(&(topic.len() as u64).to_le_bytes());
-            hasher.update(topic.as_bytes());
+        let topics = dataset.targets().of(document).iter().map(|&topic| &dataset.topics()[topic as usize]);
+        hash_example(&mut hasher, hash, topics);
+    }
+    // Without any, the hash is the one of the time before there were held-out documents.
+    if !dataset.held_out().is_empty() {
+        hasher.update(b"held out");
+        for example in dataset.held_out() {
+            hash_example(&mut hasher, example.document.content_hash(), example.topics().iter());
         }
-        hasher.update(&u64::MAX.to_le_bytes());
     }
     format!("{:032x}", hasher.digest128())
+}
+
+fn hash_example<'a>(hasher: &mut Xxh3, hash: ContentHash, topics: impl Iterator<Item = &'a Topic>) {
+    hasher.update(&hash.0);
+    for topic in topics.map(Topic::as_str) {
+        hasher.update(&(topic.len() as u64).to_le_bytes());
+        hasher.update(topic.as_bytes());
+    }
+    hasher.update(&u64::MAX.to_le_bytes());
 }

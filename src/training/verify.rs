@@ -21,7 +21,7 @@ pub enum Difference {
     /// It was trained on other documents, or on the same ones with other topics.
     #[error(
         "the documents are others: the model was trained on {n_model} with the dataset hash {model}, and these are {n_here} \
-         with {here}"
+         with {here}{}", of_held_out(*n_held_out_model, *n_held_out_here)
     )]
     Documents {
         /// The hash of the model's documents.
@@ -32,6 +32,10 @@ pub enum Difference {
         here: String,
         /// How many there are.
         n_here: usize,
+        /// How many documents were held out beside the model's.
+        n_held_out_model: usize,
+        /// How many are beside these.
+        n_held_out_here: usize,
     },
     /// Cross-validation found another C.
     #[error("the model's C is {model}, and training again found {here}")]
@@ -63,7 +67,13 @@ pub enum Difference {
     },
 }
 
-/// Trains again on a dataset with the configuration that a model remembers; what differs, nothing if the bytes are the same.
+/// How many documents are held out; nothing to be said if none is, then and now.
+fn of_held_out(model: usize, here: usize) -> String {
+    if model + here == 0 { String::new() } else { format!("; beside them {model} were held out, and here {here} are") }
+}
+
+/// Trains again with the configuration that a model remembers, on a dataset that was made with it
+/// ([`crate::training_config::TrainingConfig::dataset_options`]); what differs, nothing if the bytes are the same.
 /// With other documents it doesn't train: all else would differ because of them.
 ///
 /// # Errors
@@ -80,7 +90,10 @@ pub fn verify(model: &Artifact, dataset: &Dataset, progress: &dyn Progress) -> R
     if of_model.dataset_hash != hash {
         let (model, n_model) = (of_model.dataset_hash.clone(), of_model.n_documents);
         let n_here = dataset.targets().n_documents();
-        differences.push(Difference::Documents { model, n_model, here: hash, n_here });
+        let (n_held_out_model, n_held_out_here) = (of_model.n_held_out, dataset.held_out().len());
+        let here = hash;
+        let documents = Difference::Documents { model, n_model, here, n_here, n_held_out_model, n_held_out_here };
+        differences.push(documents);
         return Ok(differences);
     }
     let again = train(dataset, &of_model.config, progress)?.classifier;
@@ -116,18 +129,26 @@ mod tests {
     use crate::training::Silent;
     use crate::training_config::TrainingConfig;
 
-    fn dataset(n_documents: usize) -> Dataset {
+    fn examples(n_documents: usize) -> Vec<LabeledDocument> {
         let example = |i: usize| {
             let (topic, words) =
                 if i.is_multiple_of(2) { ("war", "tanks shelled") } else { ("sport", "striker scored") };
             let document = Document::new(format!("report {i}"), format!("{words} near town {}", i % 7)).unwrap();
             LabeledDocument::new(document, vec![Topic::new(topic).unwrap()])
         };
-        Dataset::new((0..n_documents).map(example)).unwrap()
+        (0..n_documents).map(example).collect()
+    }
+
+    fn dataset(n_documents: usize) -> Dataset {
+        Dataset::new(examples(n_documents)).unwrap()
+    }
+
+    fn trained_on(dataset: &Dataset, config: &TrainingConfig) -> Artifact {
+        artifact::decode(artifact::encode(&train(dataset, config, &Silent).unwrap().classifier).into()).unwrap()
     }
 
     fn trained(config: &TrainingConfig) -> Artifact {
-        artifact::decode(artifact::encode(&train(&dataset(40), config, &Silent).unwrap().classifier).into()).unwrap()
+        trained_on(&dataset(40), config)
     }
 
     /// What is said of a model after a change of what it remembers.
@@ -142,6 +163,26 @@ mod tests {
     fn the_same_documents_and_settings_give_the_same_bytes() {
         let config = TrainingConfig { c: Some(0.5), seed: 3, ..TrainingConfig::default() };
         assert_eq!(verify(&trained(&config), &dataset(40), &Silent).unwrap(), []);
+    }
+
+    /// Which documents are held out is told by the documents and the model's settings together.
+    #[test]
+    fn held_out_documents_are_verified_too() {
+        let config = TrainingConfig { held_out_share: 0.2, ..TrainingConfig::default() };
+        let of = |examples: Vec<LabeledDocument>| Dataset::with_options(examples, config.dataset_options()).unwrap();
+        let dataset = of(examples(80));
+        let model = trained_on(&dataset, &config);
+        assert_eq!(verify(&model, &dataset, &Silent).unwrap(), []);
+        let without = Dataset::new(examples(80)).unwrap();
+        let differences = verify(&model, &without, &Silent).unwrap();
+        assert!(matches!(differences[..], [Difference::Documents { n_here: 80, n_held_out_here: 0, .. }]));
+        assert!(differences[0].to_string().ends_with(" were held out, and here 0 are"), "{}", differences[0]);
+        // The same training documents, and another label of a held-out one.
+        let held_out = dataset.held_out()[0].document.clone();
+        let topic = Topic::new("another").unwrap();
+        let relabelled = examples(80).into_iter().chain([LabeledDocument::new(held_out, vec![topic])]);
+        let differences = verify(&model, &of(relabelled.collect()), &Silent).unwrap();
+        assert!(matches!(differences[..], [Difference::Documents { .. }]), "{differences:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The page about a training: it says what was found, and needs nothing from elsewhere.
 
 use topicd::dataset::issues::find_issues;
-use topicd::dataset::{Dataset, LabelKind};
+use topicd::dataset::{Dataset, DatasetOptions, LabelKind};
 use topicd::document::{Document, LabeledDocument, Topic};
 use topicd::report;
 use topicd::training::{Findings, Silent, Trained, train};
@@ -11,7 +11,8 @@ use crate::corpus::news_like_corpus;
 
 fn page(examples: Vec<LabeledDocument>, label_kind: Option<LabelKind>) -> String {
     let mut issues = find_issues(&examples);
-    let dataset = Dataset::of_kind(examples, label_kind).unwrap();
+    let options = DatasetOptions { label_kind, ..DatasetOptions::default() };
+    let dataset = Dataset::with_options(examples, options).unwrap();
     let Trained { classifier, out_of_fold } = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
     issues.extend(Findings::of(&dataset, &out_of_fold, &topicd::cancellation::never).issues);
     report::html(&classifier, &issues).unwrap()

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use topicd::artifact;
 use topicd::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
 use topicd::dataset::issues::IssueKind;
-use topicd::dataset::{Dataset, LabelKind};
-use topicd::document::LabeledDocument;
+use topicd::dataset::{Dataset, DatasetOptions, LabelKind};
+use topicd::document::{ContentHash, LabeledDocument, Split};
+use topicd::evaluation::EvaluationSource;
 use topicd::training::{Findings, Progress, Silent, Stage, TrainError, train};
 use topicd::training_config::{ConfigError, TrainingConfig};
 
@@ -130,6 +131,131 @@ fn missing_and_superfluous_topics_are_found() {
     assert!(
         head.iter().any(|label| label.given_topic.is_none()) && head.iter().any(|label| label.given_topic.is_some())
     );
+}
+
+fn with_splits(corpus: &[LabeledDocument], is_held_out: impl Fn(usize) -> bool) -> Vec<LabeledDocument> {
+    let split = |i| if is_held_out(i) { Split::HeldOut } else { Split::Training };
+    corpus.iter().enumerate().map(|(i, example)| example.clone().with_split(Some(split(i)))).collect()
+}
+
+/// The held-out documents are measured on, and leave no trace in anything else.
+#[test]
+fn held_out_documents_are_measured_on_and_not_trained_on() {
+    for corpus in [news_like_corpus(400, 5, 31), multi_label_corpus(300, 5, 32)] {
+        let marked = with_splits(&corpus, |i| i % 4 == 1);
+        let is_held_out = |example: &&LabeledDocument| example.split == Some(Split::HeldOut);
+        let (held_out, training): (Vec<_>, Vec<_>) = marked.iter().partition(is_held_out);
+        let [mut held_out, training] = [held_out, training].map(|side| side.into_iter().cloned().collect::<Vec<_>>());
+        // In the dataset's order, in which sums run.
+        held_out.sort_by_key(|example| example.document.content_hash());
+        // A share changes nothing for documents that have a split.
+        let config = TrainingConfig { held_out_share: 0.3, ..TrainingConfig::default() };
+        let of = |examples: Vec<LabeledDocument>| Dataset::with_options(examples, config.dataset_options()).unwrap();
+        let whole = train(&of(marked.clone()), &config, &Silent).unwrap();
+        let alone = train(&of(training.clone()), &config, &Silent).unwrap();
+        let (provenance, alone_provenance) = (whole.classifier.provenance(), alone.classifier.provenance());
+        assert_eq!((provenance.n_documents, provenance.n_held_out), (training.len(), held_out.len()));
+        assert_eq!((alone_provenance.n_held_out, alone_provenance.evaluation.source), (0, EvaluationSource::OutOfFold));
+        assert_ne!(provenance.dataset_hash, alone_provenance.dataset_hash);
+
+        let mut expected = whole.classifier.evaluate(&held_out);
+        for (topic, of_alone) in expected.topics.iter_mut().zip(&alone_provenance.evaluation.topics) {
+            topic.threshold = of_alone.threshold;
+        }
+        assert_eq!(provenance.evaluation, expected);
+        assert_eq!((expected.source, expected.n_documents), (EvaluationSource::HeldOut, held_out.len()));
+        assert!(expected.micro_f1 > 0.8, "{expected:?}");
+
+        assert_eq!(whole.classifier.abstention(), alone.classifier.abstention());
+        assert_eq!(whole.out_of_fold.probabilities, alone.out_of_fold.probabilities);
+        let (options, mut scratch) = (ClassifyOptions::default(), ClassifyScratch::default());
+        for example in &marked {
+            let [a, b] = [&whole, &alone].map(|t| t.classifier.classify(&example.document, &options, &mut scratch));
+            assert_eq!(a, b);
+        }
+        let backward = train(&of(marked.into_iter().rev().collect()), &config, &Silent).unwrap();
+        assert!(artifact::encode(&backward.classifier) == artifact::encode(&whole.classifier), "another order");
+        let read = artifact::decode(artifact::encode(&whole.classifier).into()).unwrap().classifier;
+        assert_eq!(read.provenance(), provenance);
+    }
+}
+
+#[test]
+fn a_share_holds_out_about_as_many_documents_and_always_the_same() {
+    let corpus = news_like_corpus(2000, 5, 33);
+    let held_out = |corpus: &[LabeledDocument], held_out_share| -> Vec<ContentHash> {
+        let options = DatasetOptions { held_out_share, ..DatasetOptions::default() };
+        let dataset = Dataset::with_options(corpus.iter().cloned(), options).unwrap();
+        assert_eq!(dataset.held_out().len() + dataset.documents().len(), corpus.len());
+        dataset.held_out().iter().map(|example| example.document.content_hash()).collect()
+    };
+    let fifth = held_out(&corpus, 0.2);
+    assert!((350..450).contains(&fifth.len()), "{}", fifth.len());
+    // With half of the documents gone, those that are left are where they were.
+    let of_half = held_out(&corpus[..1000], 0.2);
+    let hashes: Vec<ContentHash> = corpus[..1000].iter().map(|example| example.document.content_hash()).collect();
+    assert_eq!(of_half, fifth.iter().copied().filter(|hash| hashes.contains(hash)).collect::<Vec<_>>());
+    let third = held_out(&corpus, 0.35);
+    assert!(third.len() > fifth.len() && fifth.iter().all(|hash| third.contains(hash)));
+    assert!(held_out(&corpus, 0.0).is_empty());
+}
+
+/// A topic that sorts before all others is only among the held-out documents: places in the evaluation are others than in
+/// the classifier.
+#[test]
+fn a_topic_that_only_held_out_documents_have_counts_as_never_right() {
+    for label_kind in [LabelKind::SingleLabel, LabelKind::MultiLabel] {
+        let mut corpus = with_splits(&news_like_corpus(300, 3, 34), |i| i % 3 == 0 && i > 150);
+        let strange = topicd::document::Topic::new("a strange one").unwrap();
+        let document = topicd::document::Document::new("", "words that nobody has seen").unwrap();
+        corpus.push(LabeledDocument::new(document, vec![strange]).with_split(Some(Split::HeldOut)));
+        let config = TrainingConfig { label_kind: Some(label_kind), ..TrainingConfig::default() };
+        let dataset = Dataset::with_options(corpus, config.dataset_options()).unwrap();
+        let classifier = train(&dataset, &config, &Silent).unwrap().classifier;
+        assert_eq!((classifier.topics().len(), dataset.held_out().len()), (3, 50));
+        let evaluation = &classifier.provenance().evaluation;
+        let strange = &evaluation.topics[0];
+        assert_eq!((evaluation.topics.len(), &*strange.topic, strange.recall), (4, "a strange one", 0.0));
+        assert_eq!(strange.threshold, None);
+        for topic in 0..3 {
+            let description = classifier.describe(topic, 1);
+            assert_eq!(description.n_training_documents, dataset.targets().documents_per_topic()[topic]);
+            let of_topic = description.evaluation.unwrap();
+            assert_eq!((of_topic.topic, of_topic.threshold), (description.topic, description.threshold));
+            let n_confused: usize = description.confusions.iter().map(|confusion| confusion.n_lost_to_it).sum();
+            if label_kind == LabelKind::SingleLabel {
+                assert_eq!(
+                    n_confused,
+                    evaluation.confusion_matrix[topic + 1].iter().sum::<usize>()
+                        - evaluation.confusion_matrix[topic + 1][topic + 1]
+                );
+            }
+        }
+    }
+}
+
+/// A held-out document that nearly repeats a training document; pairs on one side alone are no leaks.
+#[test]
+fn leaks_are_found() {
+    let text = |i: usize| (0..30).map(|word| format!("w{i}x{word} ")).collect::<String>() + ["war", "sport"][i % 2];
+    let example = |i: usize, id: &str, split| {
+        let document = topicd::document::Document::new(id, text(i)).unwrap().with_id(id);
+        LabeledDocument::new(document, labeled("", "x", &[i % 2]).topics().to_vec()).with_split(Some(split))
+    };
+    let mut corpus: Vec<LabeledDocument> = (0..40).map(|i| example(i, "", Split::Training)).collect();
+    corpus.extend((40..50).map(|i| example(i, "", Split::HeldOut)));
+    corpus.push(example(1, "again", Split::HeldOut));
+    corpus.push(example(2, "twice", Split::Training));
+    corpus.push(example(41, "beside", Split::HeldOut));
+    let dataset = dataset(&corpus);
+    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let issues = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never).issues;
+    let found = |kind| issues.iter().find(|issue| issue.kind == kind).unwrap();
+    let leak = found(IssueKind::Leak);
+    assert_eq!((leak.n_documents, &*leak.documents[0].name.document_id), (1, "again"));
+    let hash = leak.documents[0].other_document.as_ref().map(|other| other.content_hash.clone());
+    assert_eq!(hash, Some(corpus[1].document.content_hash().to_string()));
+    assert_eq!(found(IssueKind::NearDuplicate).n_documents, 1, "{issues:?}");
 }
 
 /// Labels that say nothing are guessed as often as chance has it. Anything of a held-out document that found its way
@@ -279,6 +405,10 @@ fn settings_are_kept_to() {
     };
     for c in [0.0, -1.0, 1e5, f32::INFINITY] {
         assert_eq!(refused(TrainingConfig { c: Some(c), ..TrainingConfig::default() }), ConfigError::C(c));
+    }
+    for held_out_share in [-0.1, 0.51, f64::INFINITY] {
+        let config = TrainingConfig { held_out_share, ..TrainingConfig::default() };
+        assert_eq!(refused(config), ConfigError::HeldOutShare(held_out_share));
     }
     let config = TrainingConfig { c: Some(f32::NAN), ..TrainingConfig::default() };
     assert!(matches!(refused(config), ConfigError::C(c) if c.is_nan()));

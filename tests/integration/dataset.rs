@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use topicd::document::{ContentHash, Date, Document, LabeledDocument, Topic};
+use topicd::document::{ContentHash, Date, Document, LabeledDocument, Split, Topic};
 use topicd::names::ClassifierName;
 use topicd::store::{DataDir, Store, StoreError};
 
@@ -128,7 +128,12 @@ async fn what_went_in_comes_out() {
     all.document.date = Date::parse("2024-02-29");
     all.document.url = "https://example.org/?a=b&c=%20".to_owned();
     let long = example("long", &"x".repeat(5 << 20), &["a"]);
-    let given = vec![all, example("only a title", "", &[]), example("", " \0 ", &["a"]), long];
+    let given = vec![
+        all.with_split(Some(Split::HeldOut)),
+        example("only a title", "", &[]).with_split(Some(Split::Training)),
+        example("", " \0 ", &["a"]),
+        long,
+    ];
     let store = open(directory.path()).await;
     let mut import = store.begin_import(&ClassifierName::default()).await.unwrap();
     import.stage(&given).await.unwrap();
@@ -149,6 +154,46 @@ async fn the_last_label_of_an_import_counts_wherever_it_stands() {
     let outcome = import.publish().await.unwrap();
     assert_eq!((outcome.n_given, outcome.n_added), (4, 2));
     assert_eq!(read(&store, None).await, sorted(vec![example("a", "", &["y"]), example("b", "", &["z"])]));
+}
+
+#[tokio::test]
+async fn a_split_is_kept_until_another_one_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let import = async |examples: &[LabeledDocument]| {
+        let mut import = store.begin_import(&ClassifierName::default()).await.unwrap();
+        import.stage(examples).await.unwrap();
+        let outcome = import.publish().await.unwrap();
+        (outcome.revision, outcome.n_added, outcome.n_relabelled, outcome.n_unchanged)
+    };
+    let (training, held_out) = (Some(Split::Training), Some(Split::HeldOut));
+    let of = |text, topic, split| example(text, "", &[topic]).with_split(split);
+    let first = [of("a", "x", held_out), of("b", "x", training), of("c", "x", None)];
+    assert_eq!(import(&first).await, (1, 3, 0, 0));
+    // Without a split: the same topics change nothing, other topics leave the split as it is.
+    assert_eq!(import(&first.clone().map(|example| example.with_split(None))).await, (1, 0, 0, 3));
+    assert_eq!(import(&first).await, (1, 0, 0, 3));
+    assert_eq!(import(&[of("a", "y", None)]).await, (2, 0, 1, 0));
+    // With another one it is a change, also where the topics are the same.
+    assert_eq!(import(&[of("b", "x", held_out), of("c", "x", training), of("a", "y", held_out)]).await, (3, 0, 2, 1));
+    // Given more than once at a time, a document is held out if any copy says so, in one batch or in several.
+    let copies = [of("d", "x", held_out), of("d", "z", training), of("c", "x", None), of("c", "x", held_out)];
+    assert_eq!(import(&copies).await, (4, 1, 1, 0));
+    let mut several = store.begin_import(&ClassifierName::default()).await.unwrap();
+    several.stage(&[of("e", "x", held_out)]).await.unwrap();
+    several.stage(&[of("e", "x", training)]).await.unwrap();
+    several.publish().await.unwrap();
+    let newest = [
+        of("a", "y", held_out),
+        of("b", "x", held_out),
+        of("c", "x", held_out),
+        of("d", "z", held_out),
+        of("e", "x", held_out),
+    ];
+    assert_eq!(read(&store, None).await, sorted(newest.into()));
+    assert_eq!(read(&store, Some(1)).await, sorted(first.into()));
+    let third = [of("a", "y", held_out), of("b", "x", held_out), of("c", "x", training)];
+    assert_eq!(read(&store, Some(3)).await, sorted(third.into()));
 }
 
 #[tokio::test]
@@ -277,6 +322,45 @@ fn training_from_the_store_and_from_files_gives_the_same_bytes() {
     assert!(stored == both, "the stored documents gave other bytes");
     let (stored, _) = train(&["--data-dir", "data", "--classifier", "desk", "--revision", "1"], "old.topicd");
     assert!(stored == first, "the first revision gave other bytes");
+}
+
+/// Held-out documents on the command line: from files and from the store, with a split or by a share, verified.
+#[test]
+fn held_out_documents_are_told_measured_on_and_verified() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let write = |name: &str, text: String| std::fs::write(directory.join(name), text).unwrap();
+    write("train.jsonl", rows(0..60));
+    write("test.jsonl", rows(60..80).replace("\"id\"", "\"split\":\"test\",\"id\""));
+    let train = |args: &[&str]| json_lines(directory, &[&["train", "--json"], args].concat()).remove(0);
+    let report = train(&["--data", "train.jsonl", "test.jsonl", "--out", "files.topicd"]);
+    let evaluation = &report["evaluation"];
+    assert_eq!((&evaluation["source"], &evaluation["n_documents"]), (&json!("held_out"), &json!(20)));
+    assert_eq!((&report["n_training_documents"], &report["n_held_out"]), (&json!(60), &json!(20)));
+
+    for file in ["test.jsonl", "train.jsonl"] {
+        import(directory, file);
+    }
+    train(&["--classifier", "default", "--data-dir", "data", "--out", "stored.topicd"]);
+    let bytes = |file: &str| std::fs::read(directory.join(file)).unwrap();
+    assert!(bytes("stored.topicd") == bytes("files.topicd"), "the stored documents gave other bytes");
+
+    let shared =
+        topicd(directory, &["train", "--data", "train.jsonl", "--held-out-share", "0.25", "--out", "share.topicd"]);
+    let shown = String::from_utf8(shared.stdout).unwrap();
+    assert!(shown.starts_with("Evaluation on the held-out documents"), "{shown}");
+    let verify =
+        |model: &str, data: &[&str]| topicd(directory, &[&["verify", "--model", model, "--data"], data].concat());
+    for (model, data) in [("files.topicd", &["train.jsonl", "test.jsonl"][..]), ("share.topicd", &["train.jsonl"])] {
+        let same = verify(model, data);
+        assert!(same.status.success(), "{same:?}");
+    }
+    let other = verify("files.topicd", &["train.jsonl"]);
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(said.contains("beside them 20 were held out, and here 0 are"), "{said}");
+    let half = topicd(directory, &["train", "--data", "train.jsonl", "--held-out-share", "0.6", "--out", "m"]);
+    assert_eq!(half.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&half.stderr).contains("from 0 to 0.5"), "{half:?}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ pub(crate) fn examples(numbers: std::ops::Range<usize>) -> Vec<pb::LabeledDocume
 
 pub(crate) fn labeled(document: pb::Document, topics: &[&str]) -> pb::LabeledDocument {
     let topics = topics.iter().map(ToString::to_string).collect();
-    pb::LabeledDocument { document: Some(document), topics }
+    pb::LabeledDocument { document: Some(document), topics, ..Default::default() }
 }
 
 /// A request that waits for the end of the job.

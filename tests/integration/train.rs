@@ -3,6 +3,7 @@
 use tonic::Code;
 use tonic_types::StatusExt;
 use topicd::api::pb::data_issue::Kind;
+use topicd::api::pb::evaluation::Source;
 use topicd::api::pb::job_failure::Reason;
 use topicd::api::pb::training_job::{Stage, State};
 use topicd::api::pb::{self, Scope};
@@ -82,6 +83,7 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
         seed: 7,
         label_kind: pb::LabelKind::SingleLabel.into(),
         selective_accuracy: Some(0.95),
+        held_out_share: 0.0,
     };
     let job = server.train(pb::TrainRequest { config: Some(config), ..train_request("desk", examples(0..80)) }).await;
     assert_eq!(job.config, Some(config));
@@ -108,6 +110,61 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
     use sha2::Digest;
     let sha256: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(version.artifact_sha256, sha256);
+}
+
+/// Splits and the share over the wire: what is held out is measured on, found to leak, kept, and told of the version.
+#[tokio::test]
+async fn held_out_documents_are_measured_on() {
+    let server = TestServer::start().await;
+    let held_out = |example: pb::LabeledDocument| pb::LabeledDocument { split: pb::Split::HeldOut.into(), ..example };
+    let mut given = examples(0..80);
+    given.extend(examples(80..100).into_iter().map(held_out));
+    let report = "tanks shelled the old bridge on the northern road at dawn and again in the evening";
+    given.push(labeled(document("", report), &["war"]));
+    given.push(held_out(labeled(document("", &format!("{report} today")), &["war"])));
+    let job = server.train(train_request("desk", given.clone())).await;
+    assert_eq!((job.state(), job.document_count), (State::Succeeded, 81), "{job:?}");
+    let evaluation = job.evaluation.as_ref().unwrap();
+    assert_eq!((evaluation.source(), evaluation.document_count), (Source::HeldOut, 21));
+    assert!(kinds(&job.data_issues).iter().any(|(kind, n)| *kind == Kind::Leak && *n >= 1), "{job:?}");
+    let version = get_version(&server, &job.model_version).await;
+    assert_eq!((version.training_document_count, version.held_out_document_count), (81, 21));
+    assert_eq!(version.evaluation, job.evaluation);
+
+    // A document that is moved to the other side is a change, one that is given without a side is none.
+    let moved =
+        vec![given[80].clone(), held_out(given[0].clone()), pb::LabeledDocument { split: 0, ..given[81].clone() }];
+    let validate = pb::TrainRequest { validate_only: true, ..train_request("desk", moved.clone()) };
+    let validation = server.client().await.train(validate).await.unwrap().into_inner().validation.unwrap();
+    let job = server.train(train_request("desk", moved)).await;
+    assert_eq!(validation.intake.map(|intake| (intake.relabeled_count, intake.unchanged_count)), Some((1, 2)));
+    let intake = job.intake.as_ref().unwrap();
+    assert_eq!((intake.relabeled_count, intake.unchanged_count, job.dataset_revision), (1, 2, 2));
+    assert!(kinds(&job.data_issues).contains(&(Kind::Relabeled, 1)), "{job:?}");
+    assert_eq!((job.document_count, job.evaluation.unwrap().document_count), (80, 22));
+
+    // It stays held out if one of its copies is.
+    let copies =
+        vec![held_out(given[0].clone()), pb::LabeledDocument { split: pb::Split::Training.into(), ..given[0].clone() }];
+    let validate = pb::TrainRequest { validate_only: true, ..train_request("desk", copies) };
+    let validation = server.client().await.train(validate).await.unwrap().into_inner().validation.unwrap();
+    assert_eq!(validation.intake.map(|intake| (intake.relabeled_count, intake.unchanged_count)), Some((0, 1)));
+    assert_eq!(validation.data_issues.iter().find(|issue| issue.kind() == Kind::Relabeled), None);
+
+    // By a share, of documents without a split; the settings are told.
+    let config = pb::TrainingConfig { held_out_share: 0.3, ..Default::default() };
+    let job = server.train(pb::TrainRequest { config: Some(config), ..train_request("other", examples(0..80)) }).await;
+    let version = get_version(&server, &job.model_version).await;
+    assert_eq!(version.config.map(|config| config.held_out_share), Some(0.3));
+    let n_held_out = version.held_out_document_count;
+    assert!((10..40).contains(&n_held_out) && version.training_document_count + n_held_out == 80, "{n_held_out}");
+    let job = server.train(train_request("plain", examples(0..80))).await;
+    assert_eq!(job.evaluation.unwrap().source(), Source::OutOfFold);
+}
+
+async fn get_version(server: &TestServer, model_version: &str) -> pb::ModelVersion {
+    let get = pb::GetModelVersionRequest { model_version: model_version.to_owned() };
+    server.models().await.get_model_version(get).await.unwrap().into_inner().model_version.unwrap()
 }
 
 #[tokio::test]
@@ -192,7 +249,8 @@ async fn documents_that_cannot_be_trained_on_are_refused_and_not_stored() {
     let given = vec![
         labeled(document("", ""), &["x"]),
         labeled(document("a", ""), &["y", &long_topic]),
-        pb::LabeledDocument { document: None, topics: Vec::new() },
+        pb::LabeledDocument { document: None, split: 3, ..Default::default() },
+        pb::LabeledDocument { split: 3, ..labeled(document("a", ""), &["x"]) },
         labeled(pb::Document { publish_date: "yesterday".to_owned(), ..document("a", "") }, &["\n"]),
     ];
     let request = pb::TrainRequest {
@@ -214,10 +272,17 @@ async fn documents_that_cannot_be_trained_on_are_refused_and_not_stored() {
         "inline_examples.examples[0].document",
         "inline_examples.examples[1].topics[1]",
         "inline_examples.examples[2].document",
-        "inline_examples.examples[3].document.publish_date",
-        "inline_examples.examples[3].topics[0]",
+        "inline_examples.examples[3].split",
+        "inline_examples.examples[4].document.publish_date",
+        "inline_examples.examples[4].topics[0]",
     ];
     assert_eq!(fields, expected);
+    for held_out_share in [-0.1, 0.6, f64::NAN] {
+        let config = Some(pb::TrainingConfig { held_out_share, ..Default::default() });
+        let request = pb::TrainRequest { config, ..train_request("desk", examples(0..20)) };
+        let refusal = client.train(request).await.unwrap_err();
+        assert_eq!(violations(&refusal), [("config.held_out_share".to_owned(), "OUT_OF_RANGE".to_owned())]);
+    }
 
     let none = pb::LabeledDocument::default();
     let refusal = client.train(train_request("desk", vec![none.clone(); 300])).await.unwrap_err();

@@ -264,10 +264,11 @@ async fn the_command_line_imports_and_trains_on_a_server() {
     let path = directory.path().to_owned();
     let rows: Vec<String> = examples(0..1200)
         .into_iter()
-        .map(|example| {
+        .enumerate()
+        .map(|(i, example)| {
             let document = example.document.unwrap();
             serde_json::json!({"id": document.document_id, "title": document.title, "text": document.text,
-                "date": "2024-02-29", "url": "https://example.org", "topics": example.topics})
+                "split": if i % 10 == 9 { "dev" } else { "" }, "date": "2024-02-29", "url": "https://example.org", "topics": example.topics})
             .to_string()
         })
         .collect();
@@ -292,8 +293,11 @@ async fn the_command_line_imports_and_trains_on_a_server() {
     let (code, printed, said) = topicd(&["train", "--classifier", "desk"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(printed.contains("classifiers/desk/versions/1 answers now") && printed.contains("accuracy"), "{printed}");
-    let (code, printed, _) = topicd(&["train", "--classifier", "desk", "--c", "0.5", "--json"]).await;
+    assert!(printed.starts_with("Evaluation on the held-out documents") && printed.contains(" 120\n"), "{printed}");
+    let settings = ["--c", "0.5", "--held-out-share", "0.25", "--json"];
+    let (code, printed, _) = topicd(&[&["train", "--classifier", "desk"], &settings[..]].concat()).await;
     let job: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(job["config"]["heldOutShare"], 0.25, "{job}");
     assert_eq!((code, &job["modelVersion"]), (Some(0), &serde_json::json!("classifiers/desk/versions/2")));
     let (code, _, said) = topicd(&["train", "--classifier", "nobody"]).await;
     assert!(code == Some(1) && said.contains("can't be trained on"), "{said}");

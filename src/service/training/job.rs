@@ -76,7 +76,7 @@ pub struct JobDetails {
     pub promoted: bool,
     /// What the gate found.
     pub checks: Vec<Check>,
-    /// How good out-of-fold predictions were.
+    /// How good predictions were: on held-out documents, or out of fold.
     pub evaluation: Option<Evaluation>,
     /// How long reading, training and comparing took.
     pub seconds: f64,

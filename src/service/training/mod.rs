@@ -21,9 +21,9 @@ use super::model_name::JobName;
 use super::models::Models;
 use super::panic::{catch_async, panicked};
 use crate::dataset::issues::{DataIssue, IssueKind, find_repetitions, find_small_topics, find_unusable};
-use crate::document::{ContentHash, Document, LabeledDocument, Topic};
+use crate::document::{ContentHash, Document, LabeledDocument, Split, Topic};
 use crate::names::ClassifierName;
-use crate::store::{BegunJob, ImportOutcome, JobRecord, JobState, Store, StoreError, TopicCount};
+use crate::store::{BegunJob, ImportOutcome, JobRecord, JobState, Store, StoreError, TopicCount, last_of_each};
 use call::{Scope, TrainCall, Validation};
 use job::{ActiveJob, JobDetails, StopReason, TrainingJob};
 use run::{Documents, Plan};
@@ -103,20 +103,18 @@ impl TrainingService {
         for count in &stored {
             counts.insert(&count.topic, count.n_documents as i64);
         }
-        let mut last_of_each: HashMap<ContentHash, &LabeledDocument> = HashMap::new();
-        for example in &call.examples {
-            last_of_each.insert(example.document.content_hash(), example);
-        }
-        for (hash, example) in &last_of_each {
+        let last_of_each = last_of_each(&call.examples);
+        for (hash, (example, split)) in &last_of_each {
+            let changes = earlier.get(hash).is_none_or(|copy| differs(copy, example, *split));
             match earlier.get(hash) {
                 None => validation.n_added += 1,
-                Some(copy) if copy.topics() == example.topics() => validation.n_unchanged += 1,
+                Some(_) if !changes => validation.n_unchanged += 1,
                 Some(copy) => {
                     validation.n_relabelled += 1;
                     copy.topics().iter().for_each(|topic| *counts.entry(topic.as_str()).or_default() -= 1);
                 }
             }
-            if earlier.get(hash).is_none_or(|copy| copy.topics() != example.topics()) {
+            if changes {
                 example.topics().iter().for_each(|topic| *counts.entry(topic.as_str()).or_default() += 1);
             }
         }
@@ -407,12 +405,21 @@ fn check_usable(call: &TrainCall, stored: &[TopicCount], max_topics: NonZeroU32)
     Err(Error::InvalidRequest(vec![FieldViolation { field, reason: "UNUSABLE_EXAMPLES", description }]))
 }
 
-/// The documents that are stored with other topics.
+/// Whether a document that is given with a split, or without one, replaces the copy that is stored.
+fn differs(stored: &LabeledDocument, given: &LabeledDocument, split: Option<Split>) -> bool {
+    stored.topics() != given.topics() || split.is_some_and(|split| stored.split != Some(split))
+}
+
+/// The documents that are stored with other topics or another split.
 fn relabelled(examples: &[LabeledDocument], earlier: &HashMap<ContentHash, LabeledDocument>) -> Option<DataIssue> {
-    let differs = |example: &&LabeledDocument| {
-        earlier.get(&example.document.content_hash()).is_some_and(|copy| copy.topics() != example.topics())
+    // A copy that says another split than one before it doesn't say the last word on it.
+    let given = last_of_each(examples);
+    let replaces = |example: &&LabeledDocument| {
+        let hash = example.document.content_hash();
+        let split = given.get(&hash).and_then(|(_, split)| *split);
+        earlier.get(&hash).is_some_and(|stored| differs(stored, example, split))
     };
-    let documents: Vec<&Document> = examples.iter().filter(differs).map(|example| &example.document).collect();
+    let documents: Vec<&Document> = examples.iter().filter(replaces).map(|example| &example.document).collect();
     DataIssue::of_documents(IssueKind::Relabelled, &documents)
 }
 

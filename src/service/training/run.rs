@@ -211,8 +211,8 @@ fn prepare(
     let report = |issues: Vec<DataIssue>| job.update(|job| job.details.data_issues.extend(issues));
     report(find_issues(&examples));
     let unusable = |message: String| JobFailure { reason: FailureReason::UnusableDocuments, message };
-    let dataset =
-        Dataset::of_kind(examples, config.label_kind).map_err(|error| End::Failed(unusable(error.to_string())))?;
+    let dataset = Dataset::with_options(examples, config.dataset_options())
+        .map_err(|error| End::Failed(unusable(error.to_string())))?;
     if dataset.topics().len() > max_topics {
         let n_topics = dataset.topics().len();
         return Err(End::Failed(unusable(format!(
