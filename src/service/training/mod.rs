@@ -192,9 +192,11 @@ impl TrainingService {
             BegunJob::OtherRequest => return Err(other_request()),
             BegunJob::Busy(number) => {
                 // No job of the classifier is active, or its place couldn't have been reserved: this one's end couldn't be
-                // stored when it ended.
-                let (state, details) = (JobState::Failed, details.to_json());
-                self.store.end_job(&classifier, number, state, None, |aliases, _| aliases, |_| details).await?;
+                // stored when it ended. What is known of it stays, as when a start ends it.
+                if let Some(job) = self.store.job(&classifier, number).await? {
+                    let state = JobState::Failed;
+                    self.store.end_job(&classifier, number, state, None, |aliases, _| aliases, |_| job.details).await?;
+                }
                 return Err(Error::JobRunning(JobName { classifier, number }));
             }
         };
@@ -452,4 +454,60 @@ async fn on_pool<T: Send + 'static>(
     // Rayon ends the process when a spawned closure panics. That nobody waits any more is no failure.
     pool.spawn(move || drop(reply.send(super::panic::catch(work))));
     answer.await.unwrap_or_else(|_| Err(panicked()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact;
+    use crate::config::Limits;
+    use crate::service::training::job::FailureReason;
+    use crate::store::DataDir;
+    use crate::training_config::TrainingConfig;
+
+    fn call(classifier: &ClassifierName, n_documents: usize) -> TrainCall {
+        let example = |i: usize| {
+            let (topic, words) =
+                if i.is_multiple_of(2) { ("war", "tanks shelled") } else { ("sport", "striker scored") };
+            let document = Document::new("", format!("{words} near town {i}")).unwrap();
+            LabeledDocument::new(document, vec![Topic::new(topic).unwrap()])
+        };
+        TrainCall {
+            classifier: classifier.clone(),
+            examples: (0..n_documents).map(example).collect(),
+            scope: Scope::Stored,
+            config: TrainingConfig::default(),
+            wait: Duration::from_secs(60),
+            request: None,
+        }
+    }
+
+    /// A job whose end couldn't be stored would hold up its classifier until the next start. It was ended, but as what the
+    /// next request had asked for.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_nobody_runs_is_ended_by_the_next_and_keeps_what_is_known_of_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = Store::open(DataDir::lock(parent.path()).unwrap()).await.unwrap();
+        let models = Arc::new(Models::open(store.clone(), artifact::bundled().unwrap()).await.unwrap());
+        let limits = Limits::default();
+        let (max_jobs, max_topics) = (limits.max_training_jobs, limits.max_topics);
+        let training = Arc::new(TrainingService::start(store.clone(), models, None, max_jobs, max_topics).unwrap());
+        let desk: ClassifierName = "desk".parse().unwrap();
+        let left_behind = JobDetails {
+            n_documents: 77,
+            ..JobDetails::new(Scope::SourceOnly, TrainingConfig { seed: 5, ..TrainingConfig::default() }, Vec::new())
+        };
+        store.begin_job(&desk, None, None, |_| left_behind.to_json()).await.unwrap();
+
+        let refusal = training.train(call(&desk, 20)).await.unwrap_err();
+        let Error::JobRunning(name) = refusal else { panic!("{refusal:?}") };
+        let ended = training.job(&name).await.unwrap();
+        assert_eq!(ended.state, JobState::Failed);
+        assert_eq!(ended.details.failure.as_ref().unwrap().reason, FailureReason::Interrupted);
+        assert_eq!(JobDetails { failure: None, ..ended.details }, left_behind);
+
+        let trained = training.train(call(&desk, 20)).await.unwrap();
+        assert_eq!((trained.name.number.get(), trained.state), (name.number.get() + 1, JobState::Succeeded));
+        assert_eq!(trained.details.intake.n_added, 20, "the refused request has stored its documents");
+    }
 }
