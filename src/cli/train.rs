@@ -1,10 +1,9 @@
 //! `topicd train`: labelled documents in, a measured model file out.
 
 use std::error::Error;
-use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ArgGroup;
@@ -12,9 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::inputs::ReadingArgs;
-use super::mislabels_file::MislabelsFile;
+use super::output_file::OutputFile;
 use super::stored::{self, DataDirArgs};
-use super::{CommandResult, evaluation_table, issue_table, train_remote};
+use super::{CommandResult, evaluation_table, issue_table, label_ranking, train_remote};
 use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
 use crate::cancellation::never;
@@ -228,9 +227,8 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let config = args.training.to_config();
     config.check()?;
     let file = NewModelFile::create(out)?;
-    let mislabels = args.mislabels.as_deref().map(MislabelsFile::create).transpose()?;
-    // What can go wrong with the files goes wrong before training.
-    let page = args.report.as_ref().map(|path| create(path)).transpose()?;
+    let mislabels = args.mislabels.as_deref().map(OutputFile::create).transpose()?;
+    let page = args.report.as_deref().map(OutputFile::create).transpose()?;
     let outcome = read(args)?;
     let mut data_issues = find_issues(&outcome.examples);
     let dataset = Dataset::with_options(outcome.examples, config.dataset_options())?;
@@ -240,11 +238,12 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     bar.finish();
     data_issues.extend(findings.issues);
     let model_bytes = file.write(&classifier)?;
-    if let Some(mut file) = page {
-        file.write_all(report::html(&classifier, &data_issues)?.as_bytes())?;
+    if let Some(file) = page {
+        let page = report::html(&classifier, &data_issues)?;
+        file.replace(|out| out.write_all(page.as_bytes()))?;
     }
     if let Some(file) = mislabels {
-        file.write(&dataset, &findings.label_ranking)?;
+        file.replace(|out| label_ranking::write(out, &dataset, &findings.label_ranking))?;
     }
     let provenance = classifier.provenance();
     let report = Report {
@@ -263,10 +262,6 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     };
     let out = &mut io::stdout().lock();
     if args.json { Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?) } else { print(out, &report, &classifier) }
-}
-
-fn create(path: &Path) -> Result<File, String> {
-    File::create(path).map_err(|error| format!("can't write {}: {error}", path.display()))
 }
 
 /// Reads the documents, from the files or from the store.
