@@ -1,6 +1,5 @@
 //! `topicd.v1.ClassifierService`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::deadline::Deadline;
 use super::drain::Draining;
-use super::status::{Refusal, rpc_status};
+use super::inbound::Inbound;
+use super::status::rpc_status;
 use crate::api::pb::batch_classify_result::Result as BatchResult;
 use crate::api::pb::stream_classify_response::Result as StreamResult;
 use crate::api::pb::{self, classifier_service_server};
@@ -60,15 +60,8 @@ impl classifier_service_server::ClassifierService for ClassifierService {
         &self,
         request: Request<Streaming<pb::StreamClassifyRequest>>,
     ) -> Result<Response<Self::StreamClassifyStream>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
-        let draining = self.draining.clone();
-        let stop = Box::pin(async move {
-            tokio::select! {
-                () = draining.begun() => Refusal::Draining,
-                () = deadline.passed() => Refusal::DeadlineExceeded,
-            }
-        });
-        let documents = DocumentStream { service: self.clone(), inbound: request.into_inner(), stop, n_answered: 0 };
+        let inbound = Inbound::new("StreamClassify", request, &self.draining);
+        let documents = DocumentStream { service: self.clone(), inbound, n_answered: 0 };
         Ok(Response::new(stream::unfold(Some(documents), DocumentStream::next).boxed()))
     }
 
@@ -92,9 +85,7 @@ impl classifier_service_server::ClassifierService for ClassifierService {
 /// caller who doesn't read isn't read from.
 struct DocumentStream {
     service: ClassifierService,
-    inbound: Streaming<pb::StreamClassifyRequest>,
-    /// Ends the call between two documents.
-    stop: Pin<Box<dyn Future<Output = Refusal> + Send>>,
+    inbound: Inbound<pb::StreamClassifyRequest>,
     n_answered: u64,
 }
 
@@ -102,14 +93,7 @@ impl DocumentStream {
     /// The answer to the next document, and the stream unless that was its end.
     async fn next(this: Option<Self>) -> Option<(Result<pb::StreamClassifyResponse, Status>, Option<Self>)> {
         let mut this = this?;
-        let message = tokio::select! {
-            biased;
-            refusal = &mut this.stop => Err(refusal),
-            message = this.inbound.message() => {
-                message.map_err(|status| Refusal::from_tonic(&status, "StreamClassify"))
-            }
-        };
-        match message {
+        match this.inbound.next().await {
             Ok(Some(request)) => Some((Ok(this.answer(request).await), Some(this))),
             Ok(None) => None,
             Err(refusal) => Some((Err(refusal.into()), None)),

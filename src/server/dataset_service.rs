@@ -1,12 +1,11 @@
 //! `topicd.v1.DatasetService`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::deadline::Deadline;
 use super::drain::Draining;
+use super::inbound::Inbound;
 use super::status::Refusal;
 use crate::api::pb::{self, dataset_service_server};
 use crate::api::train_request::ImportMessage;
@@ -30,15 +29,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<Streaming<pb::ImportExamplesRequest>>,
     ) -> Result<Response<pb::ImportExamplesResponse>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
-        let draining = self.draining.clone();
-        let stop = Box::pin(async move {
-            tokio::select! {
-                () = draining.begun() => Refusal::Draining,
-                () = deadline.passed() => Refusal::DeadlineExceeded,
-            }
-        });
-        let messages = Messages { inbound: request.into_inner(), stop };
+        let messages = Inbound::new("ImportExamples", request, &self.draining);
         let (datasets, limits) = (Arc::clone(&self.datasets), self.limits);
         // On a task of its own: when the caller goes, what it has sent is deleted.
         let import = tokio::spawn(async move { import(&datasets, &limits, messages).await });
@@ -48,7 +39,11 @@ impl dataset_service_server::DatasetService for DatasetService {
 }
 
 /// Stages the messages' documents as they come, and publishes them at the end of the stream.
-async fn import(datasets: &Datasets, limits: &Limits, mut messages: Messages) -> Result<ImportOutcome, Refusal> {
+async fn import(
+    datasets: &Datasets,
+    limits: &Limits,
+    mut messages: Inbound<pb::ImportExamplesRequest>,
+) -> Result<ImportOutcome, Refusal> {
     // A stream without a message is told what the first one lacks.
     let first = messages.next().await?.unwrap_or_default();
     let ImportMessage { classifier, examples, mut more_follows } =
@@ -74,24 +69,6 @@ async fn finish(datasets: &Datasets, staged: Result<(), Refusal>, import: Import
         Err(refusal) => {
             datasets.discard(import).await;
             Err(refusal)
-        }
-    }
-}
-
-/// An import's messages, up to their end, the deadline or the server's.
-struct Messages {
-    inbound: Streaming<pb::ImportExamplesRequest>,
-    stop: Pin<Box<dyn Future<Output = Refusal> + Send>>,
-}
-
-impl Messages {
-    async fn next(&mut self) -> Result<Option<pb::ImportExamplesRequest>, Refusal> {
-        tokio::select! {
-            biased;
-            refusal = &mut self.stop => Err(refusal),
-            message = self.inbound.message() => {
-                message.map_err(|status| Refusal::from_tonic(&status, "ImportExamples"))
-            }
         }
     }
 }

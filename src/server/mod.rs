@@ -8,6 +8,7 @@ mod dataset_service;
 mod deadline;
 mod drain;
 mod edge;
+mod inbound;
 mod model_service;
 mod status;
 mod whole_body;
