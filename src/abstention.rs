@@ -59,12 +59,6 @@ pub struct AbstentionOptions {
     pub min_margin: Option<Probability>,
 }
 
-impl AbstentionOptions {
-    /// Never to abstain for a low probability or a small margin.
-    pub const ANY_PROBABILITY: Self =
-        Self { abstain_below: Some(Probability::ZERO), min_margin: Some(Probability::ZERO) };
-}
-
 /// What a document has to have so that topics are assigned to it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Abstention {

@@ -12,9 +12,6 @@ const SHRINKAGE: f64 = 10.0;
 pub struct Probability(f64);
 
 impl Probability {
-    /// The smallest one.
-    pub const ZERO: Self = Self(0.0);
-
     /// `None` for NaN and for anything outside 0 to 1.
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Self(value))

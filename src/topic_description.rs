@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::classifier::Classifier;
-use crate::decision::DecisionRule;
 use crate::document::Topic;
 use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
 
@@ -80,10 +79,7 @@ impl Classifier {
         TopicDescription {
             topic: name.to_owned(),
             bias: self.weights.bias(topic),
-            threshold: match &self.decision_rule {
-                DecisionRule::MostProbable => None,
-                DecisionRule::Thresholds { thresholds } => thresholds.get(topic).copied(),
-            },
+            threshold: self.decision_rule.threshold(topic),
             n_training_documents: match self.provenance.n_documents_of_topics.get(topic) {
                 Some(&n_documents) => n_documents,
                 None => evaluation.map_or(0, |evaluation| evaluation.n_documents),

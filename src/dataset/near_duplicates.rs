@@ -48,14 +48,9 @@ pub struct NearDocuments {
     pub leaks: Vec<NearDuplicate>,
 }
 
-/// The documents that are nearly the same text as an earlier one, in their order; on any number of threads the same.
-/// Told to stop, it returns early, and what it returns means nothing.
-pub fn find_near_duplicates(documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Vec<NearDuplicate> {
-    find_near_duplicates_and_leaks(documents, &[], is_cancelled).duplicates
-}
-
-/// [`find_near_duplicates`], and which held-out documents are nearly the same text as any of the documents, be it a leader
-/// or not. Pairs of held-out documents aren't looked for: they give nothing away.
+/// The documents that are nearly the same text as an earlier one, in their order, and the held-out documents that are nearly
+/// the same text as any of the documents, be it a leader or not. Pairs of held-out documents aren't looked for: they give
+/// nothing away. The same on any number of threads. Told to stop, it returns early, and what it returns means nothing.
 pub fn find_near_duplicates_and_leaks(
     documents: &[&Document],
     held_out: &[&Document],
@@ -256,6 +251,10 @@ mod tests {
 
     use super::*;
     use crate::cancellation::never;
+
+    fn find_near_duplicates(documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Vec<NearDuplicate> {
+        find_near_duplicates_and_leaks(documents, &[], is_cancelled).duplicates
+    }
 
     fn found(texts: &[String]) -> Vec<(usize, usize)> {
         let documents: Vec<Document> = texts.iter().map(|text| Document::new("", text.as_str()).unwrap()).collect();

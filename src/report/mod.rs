@@ -9,6 +9,7 @@ use crate::classifier::Classifier;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{DataIssue, IssueKind};
 use crate::evaluation::{Evaluation, EvaluationSource};
+use crate::linear::Balance;
 use crate::topic_description::TopicDescription;
 
 /// Topics up to which confusions are drawn as a matrix.
@@ -223,10 +224,19 @@ fn origin(classifier: &Classifier) -> Markup {
             @if provenance.n_held_out > 0 { tr { td { "held out" } td { (provenance.n_held_out) " documents" } } }
             @if !languages.is_empty() { tr { td { "languages" } td { (languages.join(", ")) } } }
             tr { td { "C" } td { (provenance.c) @if provenance.config.c.is_none() { ", found by cross-validation" } } }
-            tr { td { "balance" } td { (format!("{:?}", provenance.config.balance)) } }
+            tr { td { "balance" } td { (balance(provenance.config.balance)) } }
             tr { td { "seed" } td { (provenance.config.seed) } }
             @if let Some(max_features) = provenance.config.max_features { tr { td { "at most" } td { (max_features) " terms" } } }
         }
+    }
+}
+
+/// In words.
+fn balance(balance: Balance) -> &'static str {
+    match balance {
+        Balance::None => "none",
+        Balance::SquareRoot => "square root",
+        Balance::Full => "full",
     }
 }
 

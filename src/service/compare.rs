@@ -1,6 +1,6 @@
 //! Comparing two versions for callers, on documents that neither is asked about if it was trained on them.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -190,16 +190,12 @@ fn differing_document(set: &TestSet<'_>, place: usize, by_first: &Targets, by_se
 }
 
 /// Of the same title and text the last one, in its place.
-fn last_of_each(examples: Vec<LabeledDocument>) -> Vec<LabeledDocument> {
-    let mut last = HashMap::with_capacity(examples.len());
-    for (place, example) in examples.iter().enumerate() {
-        last.insert(example.document.content_hash(), place);
-    }
-    let mut kept: Vec<usize> = last.into_values().collect();
-    kept.sort_unstable();
-    let mut kept = kept.into_iter().peekable();
-    let numbered = examples.into_iter().enumerate();
-    numbered.filter(|(place, _)| kept.next_if_eq(place).is_some()).map(|(_, example)| example).collect()
+fn last_of_each(mut examples: Vec<LabeledDocument>) -> Vec<LabeledDocument> {
+    let mut seen = HashSet::with_capacity(examples.len());
+    examples.reverse();
+    examples.retain(|example| seen.insert(example.document.content_hash()));
+    examples.reverse();
+    examples
 }
 
 fn no_labels() -> Error {

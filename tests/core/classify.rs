@@ -7,7 +7,6 @@ use topicd::abstention::{AbstainReason, AbstentionOptions, Decision};
 use topicd::classifier::{Classification, Classifier, ClassifyOptions, ClassifyScratch};
 use topicd::decision::Probability;
 use topicd::document::{Document, LabeledDocument};
-use topicd::explanation::Explain;
 use topicd::training::{Silent, train};
 use topicd::training_config::TrainingConfig;
 
@@ -40,13 +39,9 @@ pub(crate) fn bits(answer: &Classification) -> Vec<(usize, u64, u64, bool)> {
 }
 
 /// Whatever the probabilities, a topic is assigned.
-const SURE: ClassifyOptions = ClassifyOptions {
-    top_k: None,
-    min_probability: Probability::ZERO,
-    abstention: AbstentionOptions::ANY_PROBABILITY,
-    explain: Explain::Nothing,
-    max_terms: None,
-};
+fn sure() -> ClassifyOptions {
+    abstaining(Some(Probability::default()), Some(Probability::default()))
+}
 
 fn classify(document: &Document, options: &ClassifyOptions) -> Classification {
     CLASSIFIER.classify(document, options, &mut ClassifyScratch::default())
@@ -63,7 +58,7 @@ fn n_assigned(answer: &Classification) -> usize {
 #[test]
 fn topics_come_by_falling_probability_and_the_first_is_assigned() {
     for document in documents(100) {
-        let answer = classify(&document, &SURE);
+        let answer = classify(&document, &sure());
         assert_eq!(answer.decision, Decision::Assigned);
         assert!(answer.topics.is_sorted_by(|a, b| a.probability >= b.probability));
         assert!((answer.topics.iter().map(|score| score.probability).sum::<f64>() - 1.0).abs() < 1e-12);
@@ -77,18 +72,18 @@ fn topics_come_by_falling_probability_and_the_first_is_assigned() {
 #[test]
 fn options_shorten_the_answer_and_change_no_number_in_it() {
     for document in documents(20) {
-        let whole = classify(&document, &SURE);
+        let whole = classify(&document, &sure());
         for n in [1, 3, 10, 99] {
-            let options = ClassifyOptions { top_k: NonZeroUsize::new(n), ..SURE };
+            let options = ClassifyOptions { top_k: NonZeroUsize::new(n), ..sure() };
             assert_eq!(classify(&document, &options).topics, whole.topics[..n.min(10)]);
         }
         // What is exactly as probable as asked for stays.
-        let options = ClassifyOptions { min_probability: probability(whole.topics[2].probability), ..SURE };
+        let options = ClassifyOptions { min_probability: probability(whole.topics[2].probability), ..sure() };
         assert_eq!(classify(&document, &options).topics, whole.topics[..3]);
         let both = ClassifyOptions { top_k: NonZeroUsize::new(2), ..options };
         assert_eq!(classify(&document, &both).topics, whole.topics[..2]);
         // The most probable topic stays whatever is asked for.
-        let options = ClassifyOptions { min_probability: probability(1.0), ..SURE };
+        let options = ClassifyOptions { min_probability: probability(1.0), ..sure() };
         assert_eq!(classify(&document, &options).topics, whole.topics[..1]);
     }
 }
@@ -96,12 +91,12 @@ fn options_shorten_the_answer_and_change_no_number_in_it() {
 #[test]
 fn nothing_is_assigned_when_no_topic_is_probable_enough() {
     let unsure = |document: &Document| {
-        let whole = classify(document, &SURE);
+        let whole = classify(document, &sure());
         (whole.topics[0].probability < 0.9).then(|| (document.clone(), whole))
     };
     let (document, whole) = documents(100).iter().find_map(unsure).unwrap();
     let best = whole.topics[0].probability;
-    let at = |abstain_below| classify(&document, &abstaining(Some(abstain_below), Some(Probability::ZERO)));
+    let at = |abstain_below| classify(&document, &abstaining(Some(abstain_below), Some(Probability::default())));
     assert_eq!(at(probability(best)), whole);
     let abstained = at(probability(best.next_up()));
     assert_eq!(abstained.decision, Decision::Abstained(AbstainReason::LowProbability));
@@ -109,7 +104,7 @@ fn nothing_is_assigned_when_no_topic_is_probable_enough() {
     assert_eq!(abstained.topics[0].probability, best);
 
     let margin = best - whole.topics[1].probability;
-    let at = |min_margin| classify(&document, &abstaining(Some(Probability::ZERO), Some(min_margin)));
+    let at = |min_margin| classify(&document, &abstaining(Some(Probability::default()), Some(min_margin)));
     assert_eq!(at(probability(margin)), whole);
     let abstained = at(probability(margin.next_up()));
     assert_eq!(abstained.decision, Decision::Abstained(AbstainReason::SmallMargin));

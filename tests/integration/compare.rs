@@ -4,11 +4,10 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use topicd::api::pb;
 
-use crate::support::{TestServer, assert_error, document, examples, labeled, request, train_request, violations};
-
-fn model_of(version: &str) -> String {
-    format!("classifiers/desk/versions/{version}")
-}
+use crate::support::{
+    TestServer, assert_error, document, examples, labeled, model_of, request, server_with_three_versions,
+    train_request, violations,
+};
 
 fn compare_request(a: &str, b: &str, inline: Option<Vec<pb::LabeledDocument>>) -> pb::CompareModelVersionsRequest {
     pb::CompareModelVersionsRequest {
@@ -25,18 +24,6 @@ async fn compare(
     let response = server.models().await.compare_model_versions(request).await?.into_inner();
     let comparison = response.comparison.clone().unwrap();
     Ok((response, comparison))
-}
-
-/// Version 1 is of 40 documents, version 2 of these and 20 more, version 3 of the 40 with other topics.
-async fn server_with_three_versions() -> TestServer {
-    let server = TestServer::start().await;
-    server.train(train_request("desk", examples(0..40))).await;
-    server.train(train_request("desk", examples(40..60))).await;
-    let mut others = examples(0..40);
-    others.iter_mut().for_each(|example| example.topics = vec![format!("other {}", example.topics[0])]);
-    let request = train_request("desk", others);
-    server.train(pb::TrainRequest { scope: pb::Scope::SourceOnly.into(), ..request }).await;
-    server
 }
 
 #[tokio::test]

@@ -211,3 +211,22 @@ impl BadRequestDetails for tonic_types::Status {
         details.map(|details| details.field_violations).unwrap_or_default()
     }
 }
+
+/// A version of `classifiers/desk`.
+pub(crate) fn model_of(version: &str) -> String {
+    format!("classifiers/desk/versions/{version}")
+}
+
+/// Version 1 is of 40 documents, version 2, which is stable, of these and 20 more; version 3, of the 40 with other topics, was
+/// held back.
+pub(crate) async fn server_with_three_versions() -> TestServer {
+    let server = TestServer::start().await;
+    server.train(train_request("desk", examples(0..40))).await;
+    server.train(train_request("desk", examples(40..60))).await;
+    let mut others = examples(0..40);
+    others.iter_mut().for_each(|example| example.topics = vec![format!("other {}", example.topics[0])]);
+    let request = train_request("desk", others);
+    let job = server.train(pb::TrainRequest { scope: pb::Scope::SourceOnly.into(), ..request }).await;
+    assert!(!job.promoted && job.model_version == model_of("3"), "{job:?}");
+    server
+}

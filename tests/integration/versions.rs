@@ -7,12 +7,9 @@ use tonic::Code;
 use topicd::api::pb;
 
 use crate::support::{
-    TestServer, assert_error, document, examples, labeled, request, text_of, train_request, violations,
+    TestServer, assert_error, document, examples, labeled, model_of, request, server_with_three_versions, text_of,
+    train_request, violations,
 };
-
-fn model_of(version: &str) -> String {
-    format!("classifiers/desk/versions/{version}")
-}
 
 async fn classify(server: &TestServer, model: &str) -> Result<pb::ClassifyResponse, tonic::Status> {
     let request = pb::ClassifyRequest { model: model.to_owned(), ..request(document("", "the striker scored")) };
@@ -27,19 +24,6 @@ async fn promote(server: &TestServer, version: &str, force: bool) -> Result<pb::
 async fn rollback(server: &TestServer, etag: &str) -> Result<pb::Classifier, tonic::Status> {
     let request = pb::RollbackClassifierRequest { classifier: "classifiers/desk".to_owned(), etag: etag.to_owned() };
     Ok(server.models().await.rollback_classifier(request).await?.into_inner().classifier.unwrap())
-}
-
-/// Two versions, of which the second is stable, and a third that was held back because it has other topics.
-async fn server_with_three_versions() -> TestServer {
-    let server = TestServer::start().await;
-    server.train(train_request("desk", examples(0..40))).await;
-    server.train(train_request("desk", examples(40..60))).await;
-    let mut others = examples(0..40);
-    others.iter_mut().for_each(|example| example.topics = vec![format!("other {}", example.topics[0])]);
-    let request = train_request("desk", others);
-    let job = server.train(pb::TrainRequest { scope: pb::Scope::SourceOnly.into(), ..request }).await;
-    assert!(!job.promoted && job.model_version == model_of("3"), "{job:?}");
-    server
 }
 
 #[tokio::test]
