@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub const MAX_TOPIC_BYTES: usize = 128;
 
 /// Why a title and a text don't make a [`Document`], or a string no [`Topic`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DocumentError {
     /// Both title and text are the empty string.
     #[error("neither title nor text is given; give at least one of them")]
@@ -24,6 +24,9 @@ pub enum DocumentError {
         /// The length seen, after trimming.
         bytes: usize,
     },
+    /// The weight isn't between [`DocumentWeight::MIN`] and [`DocumentWeight::MAX`].
+    #[error("weight is {0}; it must be a number from {min} to {max}", min = DocumentWeight::MIN, max = DocumentWeight::MAX)]
+    Weight(f32),
     /// The topic holds a control character, such as a line break.
     #[error("topic name {0:?} holds a control character; use printable characters only")]
     TopicControlCharacter(String),
@@ -200,6 +203,41 @@ pub enum Split {
     HeldOut,
 }
 
+/// How much a labelled document counts where a model is fitted, against a usual one's 1: the learner's C is multiplied by
+/// it. Everything else (what terms weigh, probabilities, evaluations) counts every document once.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct DocumentWeight(f32);
+
+impl DocumentWeight {
+    /// The smallest: who wants less leaves the document out.
+    pub const MIN: f32 = 0.01;
+    /// The largest.
+    pub const MAX: f32 = 100.0;
+
+    /// Checks a weight.
+    ///
+    /// # Errors
+    /// [`DocumentError::Weight`].
+    pub fn new(weight: f32) -> Result<Self, DocumentError> {
+        (Self::MIN..=Self::MAX).contains(&weight).then_some(Self(weight)).ok_or(DocumentError::Weight(weight))
+    }
+
+    /// The number.
+    pub fn get(self) -> f32 {
+        self.0
+    }
+}
+
+/// 1.
+impl Default for DocumentWeight {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+// It is never NaN.
+impl Eq for DocumentWeight {}
+
 /// A document and the topics that a person gave it: sorted, each once; none means that no topic fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabeledDocument {
@@ -207,21 +245,30 @@ pub struct LabeledDocument {
     pub document: Document,
     /// What it is for; `None`: not settled, so that the settings of a training decide.
     pub split: Option<Split>,
+    /// How much it counts.
+    pub weight: DocumentWeight,
     topics: Vec<Topic>,
 }
 
 impl LabeledDocument {
-    /// Sorts the topics and drops repetitions. What the document is for isn't settled.
+    /// Sorts the topics and drops repetitions. What the document is for isn't settled, and it counts as much as others.
     pub fn new(document: Document, mut topics: Vec<Topic>) -> Self {
         topics.sort();
         topics.dedup();
-        Self { document, split: None, topics }
+        Self { document, split: None, weight: DocumentWeight::default(), topics }
     }
 
     /// The same labelled document for training, for measuring, or, with `None`, for either.
     #[must_use]
     pub fn with_split(mut self, split: Option<Split>) -> Self {
         self.split = split;
+        self
+    }
+
+    /// The same labelled document with another weight.
+    #[must_use]
+    pub fn with_weight(mut self, weight: DocumentWeight) -> Self {
+        self.weight = weight;
         self
     }
 

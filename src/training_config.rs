@@ -22,6 +22,10 @@ pub struct TrainingConfig {
     pub balance: Balance,
     /// The most terms that the model may have; those that tell topics apart best are kept. `None`: all.
     pub max_features: Option<NonZeroUsize>,
+    /// Whether pieces of words are terms too ([`crate::text::character_ngrams`]): better for small corpora and languages whose
+    /// words take many forms; training and answering take longer, and the model is larger.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub character_ngrams: bool,
     /// Where folds and the learner's order come from. The same documents, settings and seed give the same bytes.
     pub seed: u64,
     /// Whether documents have one topic or any number; `None`: as the documents say.
@@ -40,9 +44,14 @@ pub struct TrainingConfig {
     pub held_out_share: f64,
 }
 
-/// Settings of the time before there was the share are written as they were: a model has the same bytes.
+// Settings of the time before there was a field are written as they were: a model has the same bytes.
+
 fn is_zero(share: &f64) -> bool {
     *share == 0.0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Default for TrainingConfig {
@@ -51,6 +60,7 @@ impl Default for TrainingConfig {
             c: None,
             balance: Balance::default(),
             max_features: None,
+            character_ngrams: false,
             seed: 0,
             label_kind: None,
             selective_accuracy: DEFAULT_SELECTIVE_ACCURACY,

@@ -39,7 +39,7 @@ fn compare(corpus: &Path) {
     // Terms that only test documents have get no weight.
     let documents: Vec<&Document> =
         training.documents().into_iter().chain(test.iter().map(|example| &example.document)).collect();
-    let counts = TermCounts::of(&documents);
+    let counts = TermCounts::of(&documents, false);
     let learned: Vec<u32> = (0..n_training).collect();
     let no_topics = (0..test.len()).map(|_| Vec::new());
     let topics = (0..n_training as usize).map(|document| training.targets().of(document).to_vec());

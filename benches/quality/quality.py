@@ -71,8 +71,9 @@ def run(command: Sequence[str], env: dict[str, str] | None = None) -> Run:
         return Run(out.read().decode(), usage.ru_utime + usage.ru_stime, wall)
 
 
-def topicd_row(topicd: str, corpus: Path, model: Path) -> Row:
-    training = run([topicd, "train", "--data", f"{corpus}/train.jsonl.gz", "--out", str(model), "--json"])
+def topicd_row(topicd: str, corpus: Path, model: Path, options: Sequence[str] = ()) -> Row:
+    data = ["--data", f"{corpus}/train.jsonl.gz"]
+    training = run([topicd, "train", *data, "--out", str(model), "--json", *options])
     evaluation = run([topicd, "evaluate", "--model", str(model), "--data", f"{corpus}/test.jsonl.gz", "--json"])
     costs = {"cpu_seconds": training.cpu_seconds, "wall_seconds": training.wall_seconds}
     return {**evaluation.json(), **costs, "model_mb": model.stat().st_size / 1e6}
@@ -119,17 +120,24 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, required=True, help="the folder that holds the corpora's folders")
     parser.add_argument("--corpus", action="append", help="one corpus by its folder's name; may be repeated")
     parser.add_argument("--sklearn", action="store_true", help="measure scikit-learn beside it")
+    parser.add_argument("--character-ngrams", action="store_true", help="measure topicd with them beside it")
     args = parser.parse_args()
 
-    rows: dict[str, list[Row]] = {"topicd": [], "scikit-learn": []} if args.sklearn else {"topicd": []}
+    systems = {"topicd": lambda corpus, model: topicd_row(args.topicd, corpus, model)}
+    if args.character_ngrams:
+        option = ["--character-ngrams"]
+        systems["topicd, character n-grams"] = lambda corpus, model: topicd_row(args.topicd, corpus, model, option)
+    if args.sklearn:
+        systems["scikit-learn"] = sklearn_row
+    rows: dict[str, list[Row]] = {system: [] for system in systems}
     chosen = corpora(args.corpora, args.corpus)
     print(f"| corpus | system | {' | '.join(heading for heading, _, _ in COLUMNS)} |")
     print(f"|---|---|{'---:|' * len(COLUMNS)}")
     with tempfile.TemporaryDirectory() as scratch:
         for corpus in chosen:
-            for system in rows:
-                model = Path(scratch) / f"{corpus.name}.{system}"
-                row = topicd_row(args.topicd, corpus, model) if system == "topicd" else sklearn_row(corpus, model)
+            for system, row_of in systems.items():
+                model = Path(scratch) / f"{corpus.name}.model"
+                row = row_of(corpus, model)
                 model.unlink()
                 rows[system].append(row)
                 print_row(corpus.name, system, row)

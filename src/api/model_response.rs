@@ -234,6 +234,7 @@ pub fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
         },
         selective_accuracy: Some(config.selective_accuracy),
         held_out_share: config.held_out_share,
+        character_ngrams: config.character_ngrams,
     }
 }
 

@@ -148,8 +148,16 @@ impl Violations {
         let max_features = usize::try_from(config.max_features).ok().and_then(NonZeroUsize::new);
         let label_kind = self.check_label_kind(config.label_kind);
         let selective_accuracy = config.selective_accuracy.unwrap_or(DEFAULT_SELECTIVE_ACCURACY);
-        let pb::TrainingConfig { seed, held_out_share, .. } = config;
-        let checked = TrainingConfig { c, balance, max_features, seed, label_kind, selective_accuracy, held_out_share };
+        let checked = TrainingConfig {
+            c,
+            balance,
+            max_features,
+            character_ngrams: config.character_ngrams,
+            seed: config.seed,
+            label_kind,
+            selective_accuracy,
+            held_out_share: config.held_out_share,
+        };
         match checked.check() {
             Ok(()) => {}
             Err(ConfigError::C(c)) => {

@@ -12,7 +12,7 @@ use crate::abstention::AbstentionOptions;
 use crate::classifier::ClassifyOptions;
 use crate::config::Limits;
 use crate::decision::Probability;
-use crate::document::{Date, Document, LabeledDocument, Split, Topic};
+use crate::document::{Date, Document, DocumentWeight, LabeledDocument, Split, Topic};
 use crate::explanation::Explain;
 use crate::names::{ClassifierName, excerpt};
 use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName};
@@ -200,6 +200,7 @@ impl Violations {
         let document = self.check_fields(format_args!("{path}.document"), document);
         let topics = self.check_topics(&path, &example.topics);
         let split = self.check_split(&path, example.split);
+        let weight = self.check_weight(&path, example.weight);
         let document = document?;
         let (n_bytes, limit) = (document.n_bytes(), limits.max_document_bytes.get());
         if n_bytes > limit as usize {
@@ -209,7 +210,7 @@ impl Violations {
             self.add(format_args!("{path}.document"), "TOO_LONG", description);
             return None;
         }
-        Some(LabeledDocument::new(document, topics?).with_split(split))
+        Some(LabeledDocument::new(document, topics?).with_split(split).with_weight(weight?))
     }
 
     fn check_split(&mut self, path: impl fmt::Display, split: i32) -> Option<Split> {
@@ -225,6 +226,15 @@ impl Violations {
                 None
             }
         }
+    }
+
+    fn check_weight(&mut self, path: impl fmt::Display, weight: f32) -> Option<DocumentWeight> {
+        let weight = if weight == 0.0 { Ok(DocumentWeight::default()) } else { DocumentWeight::new(weight) };
+        if let Err(error) = &weight {
+            let description = format!("is out of range: {error}; leave it out for 1");
+            self.add(format_args!("{path}.weight"), "OUT_OF_RANGE", description);
+        }
+        weight.ok()
     }
 
     fn check_topics(&mut self, path: impl fmt::Display, topics: &[String]) -> Option<Vec<Topic>> {

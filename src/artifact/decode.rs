@@ -27,6 +27,7 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
     let vocabulary = Vocabulary::from_parts(VocabularyParts {
         seed: metadata.hash_seed,
         n_unigrams: metadata.n_unigrams,
+        n_character_ngrams: metadata.n_character_ngrams,
         n_terms: metadata.n_terms,
         buckets: section(SectionKind::VocabularyTable),
         term_data: section(SectionKind::Terms),

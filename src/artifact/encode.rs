@@ -14,6 +14,7 @@ pub fn encode(classifier: &Classifier) -> Vec<u8> {
         label_kind: classifier.label_kind,
         n_terms: vocabulary.n_terms,
         n_unigrams: vocabulary.n_unigrams,
+        n_character_ngrams: vocabulary.n_character_ngrams,
         hash_seed: vocabulary.seed,
         calibrator: classifier.calibrator.clone(),
         decision_rule: classifier.decision_rule.clone(),

@@ -71,11 +71,18 @@ pub(super) struct Metadata {
     pub(super) label_kind: LabelKind,
     pub(super) n_terms: usize,
     pub(super) n_unigrams: usize,
+    /// Models without them have the bytes that they had before there were any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) n_character_ngrams: usize,
     pub(super) hash_seed: u64,
     pub(super) calibrator: Calibrator,
     pub(super) decision_rule: DecisionRule,
     pub(super) abstention: Abstention,
     pub(super) provenance: Provenance,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// XXH3-64 of a file's bytes but for the eight of the checksum itself.

@@ -52,6 +52,7 @@ pub(super) fn example(example: &LabeledDocument) -> pb::LabeledDocument {
             Some(Split::Training) => pb::Split::Training.into(),
             Some(Split::HeldOut) => pb::Split::HeldOut.into(),
         },
+        weight: example.weight.get(),
     }
 }
 

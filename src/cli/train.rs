@@ -96,6 +96,11 @@ pub(super) struct TrainingArgs {
     #[arg(long, value_name = "NUMBER")]
     max_features: Option<NonZeroUsize>,
 
+    /// Make pieces of words (five characters) terms too: better for small corpora and languages whose words take many forms,
+    /// slower, and the model is larger.
+    #[arg(long)]
+    character_ngrams: bool,
+
     /// Whether documents have one topic or any number. Left out: any number if at least 1 % of them have several.
     #[arg(long, value_enum)]
     label_kind: Option<LabelKindArg>,
@@ -122,6 +127,7 @@ impl TrainingArgs {
             c: self.c,
             balance: self.balance.into(),
             max_features: self.max_features,
+            character_ngrams: self.character_ngrams,
             seed: self.seed,
             label_kind: self.label_kind.map(Into::into),
             selective_accuracy: self.selective_accuracy,

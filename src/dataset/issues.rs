@@ -24,7 +24,7 @@ pub enum IssueKind {
     Duplicate,
     /// The same title and text was given with different topics; the later ones count.
     ConflictingTopics,
-    /// A stored document was given with other topics or in another split, which replace the stored ones.
+    /// A stored document was given with other topics, another weight or another split, which replace the stored ones.
     Relabelled,
     /// The document has no word to learn from: white space, punctuation or emoji only.
     NoTokens,
@@ -48,7 +48,7 @@ impl IssueKind {
         match self {
             Self::Duplicate => "were given again with the same topics, and count once",
             Self::ConflictingTopics => "were given again with other topics; the later ones count",
-            Self::Relabelled => "were stored with other topics or another split, which these replace",
+            Self::Relabelled => "were stored with other topics, another weight or another split, which these replace",
             Self::NoTokens => "have no word to learn from",
             Self::NoTopic => "have no topic",
             Self::FewDocuments => "have a topic with few documents",

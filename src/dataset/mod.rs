@@ -66,7 +66,7 @@ pub struct DatasetOptions {
 type ByContent = BTreeMap<ContentHash, LabeledDocument>;
 
 /// Labelled documents, each content once, ordered by content hash: the same documents make the same dataset in
-/// whatever order they come (where labels of the same content differ, the later ones count). It is held out if one of its
+/// whatever order they come (where topics or weights of the same content differ, the later ones count). It is held out if one of its
 /// copies says so: a document must not be on both sides.
 ///
 /// Held-out documents are beside the others: what is said of the dataset's documents, topics and label kind is said of
@@ -149,6 +149,11 @@ impl Dataset {
         self.examples.iter().map(|(hash, _)| *hash)
     }
 
+    /// How much each of the documents that are trained on counts, in the dataset's order.
+    pub fn weights(&self) -> Vec<f32> {
+        self.examples.iter().map(|(_, example)| example.weight.get()).collect()
+    }
+
     /// The topics that occur, sorted.
     pub fn topics(&self) -> &[Topic] {
         &self.topics
@@ -184,10 +189,13 @@ impl Intake {
                 Entry::Occupied(earlier) => earlier,
             };
             example.split = example.split.max(earlier.get().split);
-            // A copy that nobody labelled takes no label away.
-            if example.topics().is_empty() || earlier.get().topics() == example.topics() {
+            if example.topics().is_empty() {
+                // A copy that nobody labelled takes no label away.
                 self.n_duplicates += 1;
                 earlier.get_mut().split = example.split;
+            } else if earlier.get().topics() == example.topics() {
+                self.n_duplicates += 1;
+                (earlier.get_mut().split, earlier.get_mut().weight) = (example.split, example.weight);
             } else {
                 self.n_relabelled += usize::from(!earlier.get().topics().is_empty());
                 earlier.insert(example);
@@ -245,6 +253,7 @@ fn topics_of<'a>(examples: impl Iterator<Item = &'a LabeledDocument>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::DocumentWeight;
 
     fn example(text: &str, topics: &[&str]) -> LabeledDocument {
         let topics = topics.iter().map(|topic| Topic::new(topic).unwrap()).collect();
@@ -390,5 +399,16 @@ mod tests {
         assert!(none.to_string().contains("leaves no document with a topic to train on"), "{none}");
         let otherwise = Dataset::new([x.clone(), held_out(example("b", &["x"]))]).unwrap_err();
         assert_eq!(otherwise, DatasetError::OneTopic("x".into()));
+    }
+
+    #[test]
+    fn the_weight_of_the_last_labelled_copy_counts() {
+        let of =
+            |text, topics: &[&str], weight| example(text, topics).with_weight(DocumentWeight::new(weight).unwrap());
+        let given =
+            [of("a", &["x"], 2.0), of("a", &["x"], 0.5), of("a", &[], 9.0), of("b", &["x"], 3.0), of("b", &["y"], 4.0)];
+        let mut weights = Dataset::new(given).unwrap().weights();
+        weights.sort_by(f32::total_cmp);
+        assert_eq!(weights, [0.5, 4.0]);
     }
 }

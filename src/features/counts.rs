@@ -1,44 +1,67 @@
 //! The term counts of a training set: every term of every document, counted once, numbered in sorted order whatever
 //! the threads did.
 //!
-//! All unigrams are kept, and the bigrams of at least [`MIN_BIGRAM_DOCUMENTS`] documents: a bigram of fewer documents
-//! is a feature in no subset of them either. So subsets (the folds of cross-validation) need no counts of their own:
-//! [`super::weighting`] gives the weight 0 to terms that a subset doesn't hold.
+//! All unigrams are kept, and the bigrams and, if wanted, character n-grams of as many documents as their kind needs: one
+//! of fewer documents is a feature in no subset of them either. So subsets (the folds of cross-validation) need no counts
+//! of their own: [`super::weighting`] gives the weight 0 to terms that a subset doesn't hold.
 
 use hashbrown::HashTable;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::ngram_index::NgramIndex;
 use super::sparse::{RowBuilder, SparseRows};
 use crate::cancellation::{IsCancelled, never};
 use crate::document::Document;
 use crate::text::{self, Scratch};
 
-/// A bigram is a feature when at least this many documents hold it.
-pub const MIN_BIGRAM_DOCUMENTS: usize = 2;
 /// Documents that one task works on: enough to keep threads busy, few enough to share the work evenly.
 const CHUNK: usize = 512;
 /// Stands among a document's tokens for one that is too long to be a term: no bigram reaches across it.
-const NO_TERM: u32 = u32::MAX;
+pub(super) const NO_TERM: u32 = u32::MAX;
+
+/// What a term is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TermKind {
+    /// One token.
+    Unigram,
+    /// Two tokens that follow each other.
+    Bigram,
+    /// Five characters of a word ([`crate::text::character_ngrams`]).
+    CharacterNgram,
+}
+
+impl TermKind {
+    /// How many documents must hold a term of this kind that it is a feature.
+    pub fn min_documents(self) -> usize {
+        match self {
+            Self::Unigram => 1,
+            Self::Bigram => 2,
+            Self::CharacterNgram => 3,
+        }
+    }
+}
 
 /// The terms of a set of documents, and how often each document holds each.
 #[derive(Debug)]
 pub struct TermCounts {
     unigrams: Vec<String>,
     bigrams: BigramIndex,
+    ngrams: NgramIndex,
     offsets: Vec<usize>,
     features: Vec<u32>,
     counts: Vec<u32>,
 }
 
 impl TermCounts {
-    /// Counts the terms of all documents, on all threads of the current rayon pool.
-    pub fn of(documents: &[&Document]) -> Self {
-        Self::of_unless(documents, &never)
+    /// Counts the words of all documents and their pairs, and with `character_ngrams` pieces of words too, on all threads of
+    /// the current rayon pool.
+    pub fn of(documents: &[&Document], character_ngrams: bool) -> Self {
+        Self::of_unless(documents, character_ngrams, &never)
     }
 
-    /// Counts the terms of all documents, unless told to stop.
-    pub(crate) fn of_unless(documents: &[&Document], is_cancelled: IsCancelled<'_>) -> Self {
+    /// [`Self::of`], unless told to stop.
+    pub(crate) fn of_unless(documents: &[&Document], character_ngrams: bool, is_cancelled: IsCancelled<'_>) -> Self {
         let chunks: Vec<ChunkTokens> = documents
             .par_chunks(CHUNK)
             .map(|chunk| ChunkTokens::of(if is_cancelled() { &[] } else { chunk }))
@@ -46,12 +69,13 @@ impl TermCounts {
         let (unigrams, numbers) = number_unigrams(&chunks);
         let documents: Vec<Vec<Vec<u32>>> =
             chunks.into_par_iter().zip(numbers).map(|(chunk, numbers)| chunk.renumbered(&numbers)).collect();
-        let bigrams = BigramIndex::of(&documents, unigrams.len());
-        let rows: Vec<Vec<Vec<(u32, u32)>>> = documents
-            .par_iter()
-            .map(|chunk| chunk.iter().map(|tokens| bigrams.count_terms(tokens)).collect())
-            .collect();
-        let mut counts = Self { unigrams, bigrams, offsets: vec![0], features: Vec::new(), counts: Vec::new() };
+        let (bigrams, ngrams) = rayon::join(
+            || BigramIndex::of(&documents, unigrams.len()),
+            || if character_ngrams { NgramIndex::of(&documents, &unigrams) } else { NgramIndex::default() },
+        );
+        let mut counts = Self { unigrams, bigrams, ngrams, offsets: vec![0], features: Vec::new(), counts: Vec::new() };
+        let rows: Vec<Vec<Vec<(u32, u32)>>> =
+            documents.par_iter().map(|chunk| chunk.iter().map(|tokens| counts.count_terms(tokens)).collect()).collect();
         for row in rows.iter().flatten() {
             counts.features.extend(row.iter().map(|&(feature, _)| feature));
             counts.counts.extend(row.iter().map(|&(_, count)| count));
@@ -67,12 +91,16 @@ impl TermCounts {
 
     /// The number of terms.
     pub fn n_features(&self) -> usize {
-        self.unigrams.len() + self.bigrams.len()
+        self.first_ngram() + self.ngrams.names.len()
     }
 
-    /// The number of unigrams: features below it are unigrams, the others bigrams.
-    pub fn n_unigrams(&self) -> usize {
-        self.unigrams.len()
+    /// What a term is made of: unigrams come first, then bigrams, then character n-grams.
+    pub fn kind(&self, feature: u32) -> TermKind {
+        match feature as usize {
+            feature if feature < self.unigrams.len() => TermKind::Unigram,
+            feature if feature < self.first_ngram() => TermKind::Bigram,
+            _ => TermKind::CharacterNgram,
+        }
     }
 
     /// The terms of a document and how often it holds each, by rising number.
@@ -81,15 +109,33 @@ impl TermCounts {
         self.features[range.clone()].iter().copied().zip(self.counts[range].iter().copied())
     }
 
-    /// A term's text; a bigram is its two tokens with a space between.
+    /// A term's text; a bigram is its two tokens with a space between, a character n-gram as
+    /// [`crate::text::character_ngrams::name`] writes it.
     pub fn term(&self, feature: u32) -> String {
-        match (feature as usize).checked_sub(self.unigrams.len()) {
-            None => self.unigrams[feature as usize].clone(),
-            Some(bigram) => {
-                let (first, second) = self.bigrams.pair(bigram);
+        let place = feature as usize;
+        match self.kind(feature) {
+            TermKind::Unigram => self.unigrams[place].clone(),
+            TermKind::Bigram => {
+                let (first, second) = self.bigrams.pair(place - self.unigrams.len());
                 format!("{} {}", self.unigrams[first], self.unigrams[second])
             }
+            TermKind::CharacterNgram => self.ngrams.names[place - self.first_ngram()].clone(),
         }
+    }
+
+    fn first_ngram(&self) -> usize {
+        self.unigrams.len() + self.bigrams.len()
+    }
+
+    /// The features of a document and how often each occurs, by rising number.
+    fn count_terms(&self, tokens: &[u32]) -> Vec<(u32, u32)> {
+        let unigrams = || tokens.iter().copied().filter(|&token| token != NO_TERM);
+        let bigrams = bigrams_of(tokens).filter_map(|(first, second)| self.bigrams.feature(first, second));
+        let first_ngram = self.first_ngram() as u32;
+        let ngrams = unigrams().flat_map(|token| self.ngrams.of_unigram(token)).map(|&ngram| first_ngram + ngram);
+        let mut features: Vec<u32> = unigrams().chain(bigrams).chain(ngrams).collect();
+        features.sort_unstable();
+        features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
     }
 
     /// TF-IDF rows of some documents, in the order given, with a weight for each feature.
@@ -241,7 +287,7 @@ struct BigramIndex {
 }
 
 impl BigramIndex {
-    /// Finds the bigrams of at least [`MIN_BIGRAM_DOCUMENTS`] documents.
+    /// Finds the bigrams of enough documents.
     fn of(chunks: &[Vec<Vec<u32>>], n_unigrams: usize) -> Self {
         let frequent = frequent_unigrams(chunks, n_unigrams);
         let mut pairs: Vec<u64> = chunks
@@ -260,7 +306,7 @@ impl BigramIndex {
             .collect();
         pairs.par_sort_unstable();
         let (mut starts, mut seconds) = (vec![0; n_unigrams + 1], Vec::new());
-        for run in pairs.chunk_by(|a, b| a == b).filter(|run| run.len() >= MIN_BIGRAM_DOCUMENTS) {
+        for run in pairs.chunk_by(|a, b| a == b).filter(|run| run.len() >= TermKind::Bigram.min_documents()) {
             starts[(run[0] >> 32) as usize + 1] += 1;
             seconds.push(run[0] as u32);
         }
@@ -286,14 +332,6 @@ impl BigramIndex {
         let place = seconds.binary_search(&second).ok()?;
         Some(self.n_unigrams as u32 + start + place as u32)
     }
-
-    /// The features of a document and how often each occurs, by rising number.
-    fn count_terms(&self, tokens: &[u32]) -> Vec<(u32, u32)> {
-        let bigrams = bigrams_of(tokens).filter_map(|(first, second)| self.feature(first, second));
-        let mut features: Vec<u32> = tokens.iter().copied().filter(|&token| token != NO_TERM).chain(bigrams).collect();
-        features.sort_unstable();
-        features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
-    }
 }
 
 fn bigrams_of(tokens: &[u32]) -> impl Iterator<Item = (u32, u32)> + '_ {
@@ -312,7 +350,7 @@ fn frequent_unigrams(chunks: &[Vec<Vec<u32>>], n_unigrams: usize) -> Vec<bool> {
             }
         }
     }
-    n_documents.into_iter().map(|n| n >= MIN_BIGRAM_DOCUMENTS).collect()
+    n_documents.into_iter().map(|n| n >= TermKind::Bigram.min_documents()).collect()
 }
 
 #[cfg(test)]
@@ -321,7 +359,7 @@ mod tests {
 
     fn counts(texts: &[&str]) -> TermCounts {
         let documents: Vec<Document> = texts.iter().map(|text| Document::new("", *text).unwrap()).collect();
-        TermCounts::of(&documents.iter().collect::<Vec<_>>())
+        TermCounts::of(&documents.iter().collect::<Vec<_>>(), false)
     }
 
     fn terms(counts: &TermCounts, document: usize) -> Vec<(String, u32)> {
@@ -356,5 +394,20 @@ mod tests {
         let text = format!("a {} b", "x".repeat(1000));
         let counts = counts(&[&text, &text]);
         assert_eq!(terms(&counts, 0), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn character_ngrams_of_three_documents_come_last() {
+        let texts = ["Treaties", "treaty? Treaty", "a treat", "tree"];
+        let documents: Vec<Document> = texts.iter().map(|text| Document::new("", *text).unwrap()).collect();
+        let counts = TermCounts::of(&documents.iter().collect::<Vec<_>>(), true);
+        let all: Vec<String> = (0..counts.n_features() as u32).map(|feature| counts.term(feature)).collect();
+        assert_eq!(all, ["a", "treat", "treaties", "treaty", "tree", "*treat*", "trea*"]);
+        assert_eq!(terms(&counts, 1), [("treaty", 2), ("*treat*", 2), ("trea*", 2)].map(|(t, n)| (t.to_owned(), n)));
+        assert_eq!(
+            [4, 5, 6].map(|f| counts.kind(f)),
+            [TermKind::Unigram, TermKind::CharacterNgram, TermKind::CharacterNgram]
+        );
+        assert_eq!(terms(&counts, 3), [("tree".to_owned(), 1)]);
     }
 }

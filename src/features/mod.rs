@@ -7,6 +7,7 @@
 
 pub mod counts;
 mod front_coding;
+mod ngram_index;
 pub mod sparse;
 pub mod vectorizer;
 pub mod vocabulary;

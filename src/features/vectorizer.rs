@@ -8,7 +8,7 @@ use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::text::{self, Scratch, Span, TermHash};
+use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, character_ngrams};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
 pub const WEIGHT_RANGE: RangeInclusive<f32> = 1e-6..=1e6;
@@ -35,6 +35,7 @@ pub struct Vectorizer {
 #[derive(Debug, Default)]
 pub struct RowScratch {
     text: Scratch,
+    ngrams: NgramScratch,
     features: Vec<u32>,
     builder: RowBuilder,
 }
@@ -67,7 +68,7 @@ impl Vectorizer {
     /// Makes a document's row in `scratch`.
     pub fn vectorize(&self, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
         let mut stats = DocumentStats { n_bytes: document.n_bytes(), ..DocumentStats::default() };
-        let RowScratch { text, features, builder } = scratch;
+        let RowScratch { text, ngrams, features, builder } = scratch;
         features.clear();
         let seed = self.vocabulary.seed();
         let mut previous = None;
@@ -85,6 +86,7 @@ impl Vectorizer {
             if let Some(previous) = previous {
                 features.extend(self.vocabulary.feature(TermHash::bigram(previous, hash)));
             }
+            self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
             previous = Some(hash);
         });
         features.sort_unstable();
@@ -95,7 +97,8 @@ impl Vectorizer {
     }
 
     /// Calls `sink` with every occurrence of a known term in a document, in the order of [`Self::vectorize`]: the feature,
-    /// and its span, which slices the document's title or text to the term; `None` for a pair of tokens across the two.
+    /// and its span, which slices the document's title or text to the term, of a character n-gram to its letters; `None` for
+    /// a pair of tokens across the two.
     pub fn for_each_occurrence(
         &self,
         document: &Document,
@@ -104,7 +107,9 @@ impl Vectorizer {
     ) {
         let seed = self.vocabulary.seed();
         let mut previous: Option<(TermHash, Span)> = None;
-        text::for_each_document_token(document, &mut scratch.text, |token| {
+        let mut ngram_places: Vec<(u32, usize)> = Vec::new();
+        let RowScratch { text, ngrams, .. } = scratch;
+        text::for_each_document_token(document, text, |token| {
             if token.is_too_long() {
                 previous = None;
                 return;
@@ -120,8 +125,40 @@ impl Vectorizer {
                 sink(feature, (first.field == span.field).then_some(span));
             }
             previous = Some((hash, token.span));
+            ngram_places.clear();
+            self.for_each_ngram(token, ngrams, |feature, first| ngram_places.push((feature, first)));
+            for &(feature, first) in &ngram_places {
+                sink(feature, ngram_span(document, token, first, ngrams));
+            }
         });
     }
+
+    /// Calls `sink` with each known character n-gram of a token, and the place of its first character.
+    fn for_each_ngram(&self, token: Token<'_>, scratch: &mut NgramScratch, mut sink: impl FnMut(u32, usize)) {
+        if self.vocabulary.n_character_ngrams() == 0 {
+            return;
+        }
+        // What the tokenizer normalised is UTF-8.
+        let Ok(word) = std::str::from_utf8(token.normalized) else { return };
+        character_ngrams::for_each_character_ngram(word, scratch, |ngram, first| {
+            let hash = TermHash::character_ngram(ngram, self.vocabulary.seed());
+            if let Some(feature) = self.vocabulary.feature(hash) {
+                sink(feature, first);
+            }
+        });
+    }
+}
+
+/// Where in the document a token's n-gram stands that begins at the place `first`.
+fn ngram_span(document: &Document, token: Token<'_>, first: usize, scratch: &mut NgramScratch) -> Option<Span> {
+    let Span { field, start, end } = token.span;
+    let of_field = match field {
+        Field::Title => document.title(),
+        Field::Text => document.text(),
+    };
+    let word = std::str::from_utf8(token.normalized).ok()?;
+    let range = character_ngrams::raw_range(of_field.get(start..end)?, word, first, scratch);
+    Some(Span { field, start: start + range.start, end: start + range.end })
 }
 
 #[cfg(test)]
@@ -129,7 +166,7 @@ mod tests {
     use super::*;
 
     fn vectorizer(weights: &[f32]) -> Option<Vectorizer> {
-        let vocabulary = Vocabulary::new(&["peace", "talks", "war"], &["peace talks"]).unwrap();
+        let vocabulary = Vocabulary::new(&["peace", "talks", "war"], &["peace talks"], &[]).unwrap();
         let weights: Vec<F32> = weights.iter().copied().map(F32::new).collect();
         Vectorizer::new(vocabulary, Packed::from_values(&weights))
     }
@@ -156,5 +193,22 @@ mod tests {
         assert_eq!(terms_of("", &format!("peace {} talks", "x".repeat(1000))), (vec![0, 1], 3, 2));
         assert_eq!(terms_of("", "peace and talks"), (vec![0, 1], 3, 2));
         assert_eq!(terms_of("", "🎉"), (vec![], 0, 0));
+    }
+
+    #[test]
+    fn character_ngrams_have_the_spans_of_their_letters() {
+        let vocabulary = Vocabulary::new(&["peace"], &[], &["*eace", "*peace*", "étés*"]).unwrap();
+        let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&[F32::new(1.0); 4])).unwrap();
+        let document = Document::new("Peaceful E\u{301}TE\u{301}S", "the peace").unwrap();
+        let (mut scratch, mut found) = (RowScratch::default(), Vec::new());
+        vectorizer.for_each_occurrence(&document, &mut scratch, |feature, span| {
+            let Span { field, start, end } = span.unwrap();
+            let of_field = if field == Field::Title { document.title() } else { document.text() };
+            found.push((feature, &of_field[start..end]));
+        });
+        let expected = [(2, "Peace"), (3, "E\u{301}TE\u{301}S"), (0, "peace"), (2, "peace"), (1, "eace")];
+        assert_eq!(found, expected);
+        let stats = vectorizer.vectorize(&document, &mut scratch);
+        assert_eq!((scratch.row().features, stats.n_known_tokens), (&[0, 1, 2, 3][..], 1));
     }
 }

@@ -1,6 +1,6 @@
 //! The terms that a model knows, each with a number: a hash table that is used as it lies in the model's file.
 //!
-//! Terms are numbered in sorted order, unigrams before bigrams. The table is made of 64-byte buckets, one cache line:
+//! Terms are numbered in sorted order, unigrams before bigrams before character n-grams. The table is made of 64-byte buckets, one cache line:
 //! eight 32-bit fingerprints, then the eight terms' numbers. A term's bucket comes from the high half of its
 //! [`TermHash`], its fingerprint is the low half; a full bucket overflows into the next. Most terms of most texts are
 //! unknown, and for them one cache line settles it. No two terms of a vocabulary are confused: a seed is chosen that
@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::front_coding::FrontCodedStrings;
 use crate::packed::Packed;
-use crate::text::TermHash;
+use crate::text::{TermHash, character_ngrams};
 
 const SLOTS: usize = 8;
 /// The share of slots that are filled, in percent: 70 keeps overflow to a few buckets.
@@ -51,6 +51,7 @@ pub enum VocabularyError {
 pub struct Vocabulary {
     seed: u64,
     n_unigrams: usize,
+    n_character_ngrams: usize,
     buckets: Packed<Bucket>,
     terms: FrontCodedStrings,
 }
@@ -59,6 +60,7 @@ pub struct Vocabulary {
 pub(crate) struct VocabularyParts {
     pub(crate) seed: u64,
     pub(crate) n_unigrams: usize,
+    pub(crate) n_character_ngrams: usize,
     pub(crate) n_terms: usize,
     pub(crate) buckets: Bytes,
     pub(crate) term_data: Bytes,
@@ -66,15 +68,18 @@ pub(crate) struct VocabularyParts {
 }
 
 impl Vocabulary {
-    /// Numbers the unigrams, then the bigrams (two tokens with a space between), both sorted and each once.
+    /// Numbers the unigrams, then the bigrams (two tokens with a space between), then the character n-grams (by
+    /// [`character_ngrams::name`]); each kind sorted and each term once.
     ///
     /// # Errors
     /// [`VocabularyError::TooLarge`].
-    pub fn new(unigrams: &[impl AsRef<str>], bigrams: &[impl AsRef<str>]) -> Result<Self, VocabularyError> {
-        let n_terms = unigrams.len() + bigrams.len();
-        let strings = || unigrams.iter().map(AsRef::as_ref).chain(bigrams.iter().map(AsRef::as_ref));
+    pub fn new<S: AsRef<str>>(unigrams: &[S], bigrams: &[S], character_ngrams: &[S]) -> Result<Self, VocabularyError> {
+        let n_terms = unigrams.len() + bigrams.len() + character_ngrams.len();
+        let words = || unigrams.iter().map(AsRef::as_ref).chain(bigrams.iter().map(AsRef::as_ref));
+        let strings = || words().chain(character_ngrams.iter().map(AsRef::as_ref));
         debug_assert!(unigrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
         debug_assert!(bigrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
+        debug_assert!(character_ngrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
         if n_terms >= u32::MAX as usize {
             return Err(VocabularyError::TooLarge(n_terms));
         }
@@ -82,7 +87,8 @@ impl Vocabulary {
         let (seed, buckets) = (0..MAX_SEEDS)
             .find_map(|seed| Some((seed, fill_table(strings().map(|term| hash_of(term, seed)), n_terms)?)))
             .ok_or(VocabularyError::TooLarge(n_terms))?;
-        Ok(Self { seed, n_unigrams: unigrams.len(), buckets: Packed::from_values(&buckets), terms })
+        let (n_unigrams, n_character_ngrams) = (unigrams.len(), character_ngrams.len());
+        Ok(Self { seed, n_unigrams, n_character_ngrams, buckets: Packed::from_values(&buckets), terms })
     }
 
     /// The number of a term, if the vocabulary has it.
@@ -96,7 +102,8 @@ impl Vocabulary {
         self.seed
     }
 
-    /// A term's text by its number; a bigram is its two tokens with a space between.
+    /// A term's text by its number; a bigram is its two tokens with a space between, a character n-gram as
+    /// [`character_ngrams::name`] writes it.
     pub fn term(&self, feature: u32) -> Option<String> {
         self.terms.get(feature as usize)
     }
@@ -111,15 +118,21 @@ impl Vocabulary {
         self.len() == 0
     }
 
-    /// The number of unigrams: features below it are unigrams, the others bigrams.
+    /// The number of unigrams: features below it are unigrams.
     pub fn n_unigrams(&self) -> usize {
         self.n_unigrams
+    }
+
+    /// The number of character n-grams: they are the last features.
+    pub fn n_character_ngrams(&self) -> usize {
+        self.n_character_ngrams
     }
 
     pub(crate) fn to_parts(&self) -> VocabularyParts {
         VocabularyParts {
             seed: self.seed,
             n_unigrams: self.n_unigrams,
+            n_character_ngrams: self.n_character_ngrams,
             n_terms: self.len(),
             buckets: Bytes::copy_from_slice(self.buckets.as_bytes()),
             term_data: self.terms.data.clone(),
@@ -132,7 +145,9 @@ impl Vocabulary {
         let malformed = VocabularyError::MalformedTable;
         let buckets = Packed::<Bucket>::new(parts.buckets).ok_or(malformed("not a whole number of buckets"))?;
         let too_many = parts.n_terms >= u32::MAX as usize; // more than `new` makes, and sizes would overflow
-        if too_many || buckets.len() != n_buckets(parts.n_terms) || parts.n_unigrams > parts.n_terms {
+        let n_bigrams =
+            parts.n_terms.checked_sub(parts.n_unigrams).and_then(|n| n.checked_sub(parts.n_character_ngrams));
+        if too_many || buckets.len() != n_buckets(parts.n_terms) || n_bigrams.is_none() {
             return Err(malformed("its size doesn't match the number of terms"));
         }
         let mut seen = vec![false; parts.n_terms];
@@ -156,11 +171,15 @@ impl Vocabulary {
         let blocks = Packed::new(parts.term_blocks).ok_or(VocabularyError::MalformedTerms)?;
         let terms =
             FrontCodedStrings::decode(parts.term_data, blocks, parts.n_terms).ok_or(VocabularyError::MalformedTerms)?;
-        Ok(Self { seed: parts.seed, n_unigrams: parts.n_unigrams, buckets, terms })
+        let VocabularyParts { seed, n_unigrams, n_character_ngrams, .. } = parts;
+        Ok(Self { seed, n_unigrams, n_character_ngrams, buckets, terms })
     }
 }
 
 fn hash_of(term: &str, seed: u64) -> TermHash {
+    if let Some(ngram) = character_ngrams::parse_name(term) {
+        return TermHash::character_ngram(&ngram, seed);
+    }
     match term.split_once(' ') {
         None => TermHash::unigram(term.as_bytes(), seed),
         Some((first, second)) => {
@@ -227,7 +246,10 @@ mod tests {
         let mut unigrams: Vec<String> = (0..n).map(|i| format!("w{i}")).collect();
         unigrams.sort();
         let bigrams: Vec<String> = unigrams.windows(2).map(|pair| pair.join(" ")).collect();
-        Vocabulary::new(&unigrams, &bigrams).unwrap()
+        let mut ngrams: Vec<String> =
+            unigrams.iter().filter(|word| word.len() > 3).map(|word| format!("*{word}")).collect();
+        ngrams.dedup();
+        Vocabulary::new(&unigrams, &bigrams, &ngrams).unwrap()
     }
 
     #[test]
@@ -258,6 +280,7 @@ mod tests {
         };
         damaged(&|parts| parts.n_terms += 1);
         damaged(&|parts| parts.n_unigrams = 1000);
+        damaged(&|parts| parts.n_character_ngrams = usize::MAX);
         damaged(&|parts| parts.buckets = parts.buckets.slice(1..));
         damaged(&|parts| parts.buckets = vec![0; parts.buckets.len()].into());
         damaged(&|parts| parts.buckets = vec![0xFF; parts.buckets.len()].into());

@@ -2,22 +2,27 @@
 //!
 //! weight = idf · block · s, where
 //! - idf = ln((1 + n) / (1 + df)) + 1, smoothed as in scikit-learn's `TfidfTransformer`;
-//! - block is 1 for unigrams and ½ for bigrams;
+//! - block is 1 for unigrams, ½ for bigrams and character n-grams;
 //! - s is the supervised weight: the largest over topics of √|ln(((p + 1) / (P + 1)) / ((q + 1) / (N + 1)))|, with p and
 //!   q the documents of the topic and of the others that hold the term, P and N all documents of the topic and all
 //!   others. It is the log-count ratio of NB-SVM (Wang & Manning 2012), made one weight a term, so that it folds into
 //!   idf and costs nothing when answering.
 //!
-//! A term that the part doesn't hold (a bigram: in fewer than two documents) has the weight 0: it is no feature there.
+//! A term that the part doesn't hold (a bigram: in fewer than two documents, a character n-gram: in fewer than three) has the weight 0: it is no feature there.
 
 use rayon::prelude::*;
 
-use super::counts::{MIN_BIGRAM_DOCUMENTS, Postings, TermCounts};
+use super::counts::{Postings, TermCounts, TermKind};
 use super::vectorizer::WEIGHT_RANGE;
 use crate::targets::Targets;
 
-/// What bigrams weigh against unigrams.
-const BIGRAM_WEIGHT: f64 = 0.5;
+/// What terms of a kind weigh against unigrams.
+fn block_weight(kind: TermKind) -> f64 {
+    match kind {
+        TermKind::Unigram => 1.0,
+        TermKind::Bigram | TermKind::CharacterNgram => 0.5,
+    }
+}
 
 /// The weights of all terms of `counts`, from the documents of `subset` (numbers, in any order) and their topics.
 /// With `max_features`, only the terms that tell topics apart best (by chi², ties to the lower number) have one.
@@ -32,13 +37,12 @@ pub fn weigh_terms(
     let term = |feature: usize| {
         let mut holders = Vec::new();
         let n_holders = statistics.count_holders(targets, postings.of(feature), &mut holders);
-        let is_bigram = feature >= counts.n_unigrams();
-        if n_holders < if is_bigram { MIN_BIGRAM_DOCUMENTS } else { 1 } {
+        let kind = counts.kind(feature as u32);
+        if n_holders < kind.min_documents() {
             return (0.0, 0.0);
         }
-        let block = if is_bigram { BIGRAM_WEIGHT } else { 1.0 };
         let idf = ((1.0 + statistics.n_documents) / (1.0 + n_holders as f64)).ln() + 1.0;
-        let weight = idf * block * statistics.supervised_weight(&holders, n_holders);
+        let weight = idf * block_weight(kind) * statistics.supervised_weight(&holders, n_holders);
         // A term that is spread over all topics alike weighs nothing, but for rounding.
         let weight = if (weight as f32) < *WEIGHT_RANGE.start() { 0.0 } else { weight as f32 };
         (weight, statistics.chi_squared(&holders, n_holders))
@@ -113,7 +117,7 @@ mod tests {
     /// Documents and their topics, one letter each.
     fn weighed(documents: &[(&str, u32)], subset: &[u32], max_features: Option<usize>) -> Vec<(String, f32)> {
         let texts: Vec<Document> = documents.iter().map(|(text, _)| Document::new("", *text).unwrap()).collect();
-        let counts = TermCounts::of(&texts.iter().collect::<Vec<_>>());
+        let counts = TermCounts::of(&texts.iter().collect::<Vec<_>>(), false);
         let targets = Targets::new(2, documents.iter().map(|&(_, topic)| [topic]));
         let weights = weigh_terms(&counts, &counts.postings(), &targets, subset, max_features);
         (0..).zip(weights).filter(|&(_, weight)| weight > 0.0).map(|(f, weight)| (counts.term(f), weight)).collect()

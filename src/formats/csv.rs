@@ -15,7 +15,7 @@ use super::{
     lines::{Lines, decode},
     parse_date, parse_split,
 };
-use crate::document::{Document, LabeledDocument, Topic};
+use crate::document::{Document, DocumentWeight, LabeledDocument, Topic};
 
 const TOPIC_SEPARATOR: char = ';';
 
@@ -30,6 +30,7 @@ pub(super) struct Table {
     date: Option<usize>,
     url: Option<usize>,
     split: Option<usize>,
+    weight: Option<usize>,
 }
 
 impl Table {
@@ -53,8 +54,8 @@ impl Table {
         if title.is_none() && text.is_none() {
             return Err(Reason::NoTitleOrTextColumn { seen: list_names(names.iter().map(String::as_str)) });
         }
-        let (id, date, url, split) = (column("id"), column("date"), column("url"), column("split"));
-        Ok(Self { delimiter, n_columns: names.len(), id, title, text, topics, date, url, split })
+        let [id, date, url, split, weight] = ["id", "date", "url", "split", "weight"].map(column);
+        Ok(Self { delimiter, n_columns: names.len(), id, title, text, topics, date, url, split, weight })
     }
 
     /// Reads the next row; `None` at the end of the file.
@@ -72,11 +73,17 @@ impl Table {
         document.url = take_trimmed(self.url).unwrap_or_default();
         document.date = take_trimmed(self.date).map(|date| parse_date(&date)).transpose()?;
         let split = parse_split(&take_trimmed(self.split).unwrap_or_default())?;
+        let weight = take_trimmed(self.weight).map(|weight| parse_weight(&weight)).transpose()?.unwrap_or_default();
         let topics = take_trimmed(self.topics)
             .map(|names| names.split(TOPIC_SEPARATOR).map(Topic::new).collect::<Result<_, _>>())
             .transpose()?;
-        Ok(Some(LabeledDocument::new(document, topics.unwrap_or_default()).with_split(split)))
+        Ok(Some(LabeledDocument::new(document, topics.unwrap_or_default()).with_split(split).with_weight(weight)))
     }
+}
+
+fn parse_weight(text: &str) -> Result<DocumentWeight, Reason> {
+    let weight = text.parse().map_err(|_| Reason::BadWeight { seen: excerpt(text) })?;
+    Ok(DocumentWeight::new(weight)?)
 }
 
 /// Where in a cell a byte leaves the reader.
@@ -182,6 +189,19 @@ mod tests {
         let expected = [Ok(Some(Training)), Ok(Some(HeldOut)), Ok(None), Err(bad.to_owned()), Ok(Some(HeldOut))];
         assert_eq!(found.iter().map(|(_, row)| split(row)).collect::<Vec<_>>(), expected);
         assert_eq!(split(&rows("text\na\n", b',')[0].1), Ok(None));
+    }
+
+    #[test]
+    fn a_weight_is_read_and_what_is_none_makes_the_row_bad() {
+        let found = rows("text,weight\na,2.5\nb,\nc,much\nd,NaN\n", b',');
+        let weight =
+            |row: &Result<LabeledDocument, String>| row.as_ref().map(|row| row.weight.get()).map_err(String::clone);
+        let bad = [
+            "weight is \"much\"; write a number, or leave it out",
+            "weight is NaN; it must be a number from 0.01 to 100",
+        ];
+        let expected = [Ok(2.5), Ok(1.0), Err(bad[0].to_owned()), Err(bad[1].to_owned())];
+        assert_eq!(found.iter().map(|(_, row)| weight(row)).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -60,6 +60,12 @@ pub enum Reason {
         /// What stands there, quoted and shortened.
         seen: String,
     },
+    /// A table's weight is no number.
+    #[error("weight is {seen}; write a number, or leave it out")]
+    BadWeight {
+        /// What stands there, quoted and shortened.
+        seen: String,
+    },
     /// Several of the keys or columns that name topics are given, so it is unclear which of them counts.
     #[error("both {first} and {second} are given; keep one of them")]
     TwoTopicKeys {

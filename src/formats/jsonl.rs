@@ -1,5 +1,5 @@
-//! JSON lines: one object a line, with the keys `id`, `title`, `text`, `date`, `url`, `split`, and `topics` or one of its
-//! other names. `split` is `train` or `training`, or `test`, `held_out`, `validation` or `dev`.
+//! JSON lines: one object a line, with the keys `id`, `title`, `text`, `date`, `url`, `split`, `weight`, and `topics` or one of
+//! its other names. `split` is `train` or `training`, or `test`, `held_out`, `validation` or `dev`; `weight` is a number.
 //!
 //! Other keys are ignored, `null` is as good as absent, and of a key given twice the last counts. A value that is
 //! there but can't be used (a wrong type, a date or split that is none) makes the line bad: dropping it silently would train
@@ -12,7 +12,7 @@ use super::{
     error::{Reason, excerpt, list_names},
     parse_date, parse_split,
 };
-use crate::document::{Document, LabeledDocument, Topic};
+use crate::document::{Document, DocumentWeight, LabeledDocument, Topic};
 
 /// Reads a line that is not blank.
 pub(super) fn parse(line: &[u8]) -> Result<LabeledDocument, Reason> {
@@ -30,7 +30,8 @@ pub(super) fn parse(line: &[u8]) -> Result<LabeledDocument, Reason> {
     document.date = take_string(&mut object, "date")?.map(|date| parse_date(&date)).transpose()?;
     document.url = take_string(&mut object, "url")?.unwrap_or_default();
     let split = parse_split(&take_string(&mut object, "split")?.unwrap_or_default())?;
-    Ok(LabeledDocument::new(document, take_topics(&mut object)?).with_split(split))
+    let weight = take_weight(&mut object)?;
+    Ok(LabeledDocument::new(document, take_topics(&mut object)?).with_split(split).with_weight(weight))
 }
 
 /// The value of a key; `None` if it is absent or `null`.
@@ -56,6 +57,14 @@ fn take_id(object: &mut Map<String, Value>) -> Result<String, Reason> {
             let expected = "a string, or a whole number of at most 64 bits";
             Err(Reason::WrongType { key: "id", expected, seen: describe(&other) })
         }
+    }
+}
+
+fn take_weight(object: &mut Map<String, Value>) -> Result<DocumentWeight, Reason> {
+    match take(object, "weight") {
+        None => Ok(DocumentWeight::default()),
+        Some(Value::Number(weight)) => Ok(DocumentWeight::new(weight.as_f64().unwrap_or(f64::NAN) as f32)?),
+        Some(other) => Err(Reason::WrongType { key: "weight", expected: "a number", seen: describe(&other) }),
     }
 }
 
@@ -157,6 +166,18 @@ mod tests {
             message(r#"{"text": "b", "label": "x", "topics": ["x"]}"#),
             "both topics and label are given; keep one of them"
         );
+    }
+
+    #[test]
+    fn a_weight_is_a_number_in_its_range() {
+        let weight =
+            |value: &str| parse(format!(r#"{{"text": "b", "weight": {value}}}"#).as_bytes()).unwrap().weight.get();
+        assert_eq!(["0.01", "2", "1e2", "null"].map(weight), [0.01, 2.0, 100.0, 1.0]);
+        for (bad, seen) in [("0", "0"), ("-1", "-1"), ("100.5", "100.5"), ("1e99", "inf")] {
+            let expected = format!("weight is {seen}; it must be a number from 0.01 to 100");
+            assert_eq!(message(&format!(r#"{{"text": "b", "weight": {bad}}}"#)), expected);
+        }
+        assert_eq!(message(r#"{"text": "b", "weight": "2"}"#), r#"weight is the string "2"; it must be a number"#);
     }
 
     #[test]

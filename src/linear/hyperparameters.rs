@@ -30,6 +30,14 @@ pub enum LinearError {
         /// Documents with targets given.
         n_targets: usize,
     },
+    /// Weights and rows have different lengths, or a weight makes no sense.
+    #[error("{n_weights} weights for {n_rows} rows; each row needs one, a finite number above 0")]
+    Weights {
+        /// Rows given.
+        n_rows: usize,
+        /// Weights given.
+        n_weights: usize,
+    },
     /// linfa's own errors.
     #[error(transparent)]
     Linfa(#[from] linfa::Error),
@@ -145,8 +153,9 @@ impl ParamGuard for LinearSvmParams {
 impl Fit<SparseRows, Targets, LinearError> for LinearSvmValidParams {
     type Object = LinearWeights;
 
+    /// An error on a row costs C times its weight, if the dataset has weights.
     fn fit(&self, dataset: &DatasetBase<SparseRows, Targets>) -> Result<LinearWeights, LinearError> {
-        let mut solver = OneVsRestSolver::new(&dataset.records, &dataset.targets, self)?;
+        let mut solver = OneVsRestSolver::new(&dataset.records, &dataset.targets, dataset.weights(), self)?;
         solver.solve(self.c, self, &never);
         Ok(solver.weights())
     }

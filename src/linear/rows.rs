@@ -28,10 +28,13 @@ pub(super) struct SolverRows {
     pub(super) rare_entries: Vec<(u32, u32, f32)>,
     /// Of each whole row, with 1 for the bias: the weight of a feature that is 1 in every document.
     pub(super) squared_norms: Vec<f32>,
+    /// One over the weight of each document.
+    pub(super) inverse_weights: Vec<f32>,
 }
 
 impl SolverRows {
-    pub(super) fn of(rows: &SparseRows) -> Self {
+    /// Without weights, every document's is 1.
+    pub(super) fn of(rows: &SparseRows, weights: Option<&[f32]>) -> Self {
         let mut n_holders = vec![0u32; rows.nfeatures()];
         rows.iter().flat_map(|row| row.features).for_each(|&feature| n_holders[feature as usize] += 1);
         let is_rare = |feature: u32| n_holders[feature as usize] <= MAX_RARE_DOCUMENTS;
@@ -63,6 +66,10 @@ impl SolverRows {
             common,
             common_features,
             rare_entries,
+            inverse_weights: weights.map_or_else(
+                || vec![1.0; rows.nsamples()],
+                |weights| weights.iter().map(|weight| 1.0 / weight).collect(),
+            ),
             squared_norms: rows.iter().map(|row| 1.0 + row.values.iter().map(|v| v * v).sum::<f32>()).collect(),
         }
     }

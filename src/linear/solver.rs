@@ -43,14 +43,21 @@ impl OneVsRestSolver {
     pub(crate) fn new(
         rows: &SparseRows,
         targets: &Targets,
+        weights: Option<&[f32]>,
         params: &LinearSvmValidParams,
     ) -> Result<Self, LinearError> {
         if rows.nsamples() != targets.n_documents() {
             let (n_rows, n_targets) = (rows.nsamples(), targets.n_documents());
             return Err(LinearError::ShapeMismatch { n_rows, n_targets });
         }
+        let is_weight = |weight: &f32| weight.is_finite() && *weight > 0.0;
+        if let Some(weights) = weights
+            && (weights.len() != rows.nsamples() || !weights.iter().all(is_weight))
+        {
+            return Err(LinearError::Weights { n_rows: rows.nsamples(), n_weights: weights.len() });
+        }
         let n_features = rows.nfeatures();
-        let rows = SolverRows::of(rows);
+        let rows = SolverRows::of(rows, weights);
         let n_topics = targets.n_topics();
         let n_blocks = n_topics.div_ceil(LANES);
         let blocks = (0..n_blocks)
@@ -205,12 +212,13 @@ impl BlockSolver {
         add_common(&mut margins, &self.weights, row);
         add_rare(&mut margins, &self.duals, rows.rare.row(document));
         let (duals, positives) = (&mut self.duals[document].0, self.positives[document]);
-        let squared_norm = rows.squared_norms[document];
+        let (squared_norm, inverse_weight) = (rows.squared_norms[document], rows.inverse_weights[document]);
         let (mut steps, mut stays, mut moves) = ([0.0; LANES], false, false);
         for lane in 0..LANES {
             let is_positive = positives >> lane & 1 == 1;
             let (sign, diagonal) =
                 if is_positive { (1.0, diagonals.positive[lane]) } else { (-1.0, diagonals.negative) };
+            let diagonal = diagonal * inverse_weight;
             let dual = duals[lane] * sign;
             let gradient = sign * margins[lane] - 1.0 + dual * diagonal;
             let is_shrunk = dual == 0.0 && gradient > bounds[lane];
@@ -259,7 +267,8 @@ impl pulp::WithSimd for Pass<'_> {
     }
 }
 
-/// What squared hinge loss adds to the diagonal of the dual problem's matrix: 1 / 2C, by the document's sign.
+/// What squared hinge loss adds to the diagonal of the dual problem's matrix: 1 / 2C, by the document's sign; of a document
+/// with a weight, divided by it.
 struct Diagonals {
     negative: f32,
     positive: Lanes,
@@ -329,14 +338,14 @@ mod tests {
     fn going_on_from_a_smaller_c_ends_where_starting_anew_does() {
         let (rows, targets) = problem();
         let params = LinearSvmParams::default().tolerance(1e-5).max_passes(100_000).check().unwrap();
-        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, None, &params).unwrap();
         let solve = |solver: &mut OneVsRestSolver, c| {
             assert!(solver.solve(c, &params, &never), "not within tolerance");
             solver.weights()
         };
         let small = solve(&mut solver, 0.25);
         let warm = solve(&mut solver, 4.0);
-        let cold = solve(&mut OneVsRestSolver::new(&rows, &targets, &params).unwrap(), 4.0);
+        let cold = solve(&mut OneVsRestSolver::new(&rows, &targets, None, &params).unwrap(), 4.0);
         let distance = |other: &LinearWeights| {
             let distances = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let weights = [other, &cold].map(|fitted| fitted.weights.iter().copied().collect::<Vec<f32>>());
@@ -350,7 +359,7 @@ mod tests {
     fn fitting_stops_after_the_last_pass_and_says_so() {
         let (rows, targets) = problem();
         let params = LinearSvmParams::default().tolerance(1e-5).max_passes(1).check().unwrap();
-        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, None, &params).unwrap();
         assert!(!solver.solve(1.0, &params, &never));
         assert!(solver.weights().weights.iter().all(|weight| weight.is_finite()));
     }
@@ -371,7 +380,7 @@ mod tests {
         let targets = Targets::new(8, topics);
         let (c, tolerance) = (4.0, 0.01);
         let params = LinearSvmParams::default().balance(Balance::None).tolerance(tolerance).check().unwrap();
-        let mut solver = OneVsRestSolver::new(&rows, &targets, &params).unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, None, &params).unwrap();
         assert!(solver.solve(c, &params, &never), "not within tolerance");
         let LinearWeights { weights, biases } = solver.weights();
         for (document, row) in rows.iter().enumerate() {

@@ -226,6 +226,7 @@ fn origin(classifier: &Classifier) -> Markup {
             tr { td { "C" } td { (provenance.c) @if provenance.config.c.is_none() { ", found by cross-validation" } } }
             tr { td { "balance" } td { (balance(provenance.config.balance)) } }
             tr { td { "seed" } td { (provenance.config.seed) } }
+            @if provenance.config.character_ngrams { tr { td { "pieces of words" } td { "are terms too" } } }
             @if let Some(max_features) = provenance.config.max_features { tr { td { "at most" } td { (max_features) " terms" } } }
         }
     }

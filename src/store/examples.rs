@@ -7,7 +7,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::import::parse_split;
 use super::{Store, StoreError, number};
-use crate::document::{ContentHash, Date, Document, LabeledDocument, Topic};
+use crate::document::{ContentHash, Date, Document, DocumentWeight, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
 
 /// Documents of one SELECT.
@@ -56,7 +56,7 @@ pub struct RevisionSummary {
     pub created_at_ms: u64,
     /// Documents that were new.
     pub n_added: u64,
-    /// Documents that got other topics or another split.
+    /// Documents that got other topics, another weight or another split.
     pub n_relabelled: u64,
     /// Documents of the import that changed nothing.
     pub n_unchanged: u64,
@@ -72,6 +72,7 @@ struct ExampleRow {
     title: String,
     text: String,
     split: String,
+    weight: f64,
 }
 
 #[derive(FromRow)]
@@ -153,7 +154,7 @@ impl Store {
         for hashes in hashes.chunks(BATCH_DOCUMENTS as usize) {
             let mut select = QueryBuilder::<Sqlite>::new(
                 "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
-                 examples.url, examples.title, examples.text, examples.split \
+                 examples.url, examples.title, examples.text, examples.split, examples.weight \
                  FROM examples JOIN imports ON imports.id = examples.import_id \
                  WHERE imports.revision IS NOT NULL AND examples.until_revision IS NULL AND examples.classifier = ",
             );
@@ -218,7 +219,7 @@ impl Examples {
     pub async fn next_batch(&mut self) -> Result<Vec<LabeledDocument>, StoreError> {
         let rows: Vec<ExampleRow> = sqlx::query_as(
             "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
-             examples.url, examples.title, examples.text, examples.split \
+             examples.url, examples.title, examples.text, examples.split, examples.weight \
              FROM examples JOIN imports ON imports.id = examples.import_id \
              WHERE examples.classifier = $1 AND examples.content_hash > $2 AND imports.revision <= $3 \
              AND (examples.until_revision IS NULL OR examples.until_revision > $3) \
@@ -253,7 +254,8 @@ impl TryFrom<ExampleRow> for LabeledDocument {
             Some(date) => Some(Date::parse(&date).ok_or_else(|| damaged("date", &date))?),
         };
         let split = parse_split(&row.split).ok_or_else(|| damaged("split", &row.split))?;
-        Ok(Self::new(document, parse_topics(&row.topics)?).with_split(split))
+        let weight = DocumentWeight::new(row.weight as f32).map_err(|_| damaged("weight", &row.weight.to_string()))?;
+        Ok(Self::new(document, parse_topics(&row.topics)?).with_split(split).with_weight(weight))
     }
 }
 

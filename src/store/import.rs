@@ -37,10 +37,10 @@ pub struct ImportOutcome {
     pub n_given: u64,
     /// Documents whose title and text weren't there.
     pub n_added: u64,
-    /// Documents that were there with other topics or another split, which these replace.
+    /// Documents that were there with other topics, another weight or another split, which these replace.
     pub n_relabelled: u64,
-    /// Documents that were there with the same topics and split, or the same topics and given without a split; they stay as
-    /// they are, id, date and URL included.
+    /// Documents that were there with the same topics, weight and split, or given without a split; they stay as they are,
+    /// id, date and URL included.
     pub n_unchanged: u64,
 }
 
@@ -88,7 +88,7 @@ impl Import {
         // PostgreSQL refuses a statement that gives one key twice.
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO examples \
-             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text, split) ",
+             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text, split, weight) ",
         );
         insert.push_values(last_of_each(batch), |mut row, (hash, (example, split))| {
             let document = &example.document;
@@ -101,12 +101,13 @@ impl Import {
                 .push_bind(document.url.as_str())
                 .push_bind(document.title())
                 .push_bind(document.text())
-                .push_bind(split_name(split));
+                .push_bind(split_name(split))
+                .push_bind(f64::from(example.weight.get()));
         });
         insert.push(
             " ON CONFLICT (classifier, content_hash, import_id) DO UPDATE SET topics = excluded.topics, \
              document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url, \
-             split = CASE WHEN excluded.split = '' OR examples.split = 'held_out' THEN examples.split \
+             weight = excluded.weight, split = CASE WHEN excluded.split = '' OR examples.split = 'held_out' THEN examples.split \
              ELSE excluded.split END",
         );
         insert.build().execute(&self.store.writer).await?;
@@ -182,14 +183,15 @@ impl Import {
         Ok(())
     }
 
-    /// Deletes staged documents that the dataset has with the same topics and split, and counts them.
+    /// Deletes staged documents that the dataset has with the same topics, weight and split, and counts them.
     async fn delete_unchanged(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         let deleted = sqlx::query(
             "DELETE FROM examples AS staged WHERE staged.import_id = $1 AND EXISTS ( \
                  SELECT 1 FROM examples AS current JOIN imports ON imports.id = current.import_id \
                  WHERE current.classifier = staged.classifier AND current.content_hash = staged.content_hash \
                  AND current.until_revision IS NULL AND imports.revision IS NOT NULL \
-                 AND current.topics = staged.topics AND current.split = staged.split)",
+                 AND current.topics = staged.topics AND current.split = staged.split \
+                 AND current.weight = staged.weight)",
         )
         .bind(self.id)
         .execute(connection)
@@ -197,7 +199,8 @@ impl Import {
         Ok(deleted.rows_affected())
     }
 
-    /// Ends, with the revision to come, the documents that are staged with other topics or another split, and counts them.
+    /// Ends, with the revision to come, the documents that are staged with other topics, another weight or another split, and
+    /// counts them.
     async fn end_relabelled(&self, connection: &mut SqliteConnection, revision: i64) -> Result<u64, StoreError> {
         let ended = sqlx::query(
             "UPDATE examples SET until_revision = $1 \

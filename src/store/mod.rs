@@ -270,8 +270,8 @@ mod tests {
         .unwrap();
         drop(store);
         let refusal = open(parent.path()).await.unwrap_err();
-        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 3, .. }), "{refusal:?}");
-        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 3;"), "{refusal}");
+        assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known: 4, .. }), "{refusal:?}");
+        assert!(refusal.to_string().contains("999") && refusal.to_string().contains("up to 4;"), "{refusal}");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Tokens → terms: which sequences of tokens a model can have weights for, and how they are named by hashes.
 //!
 //! A unigram's hash is XXH3-64 of the token's normalised bytes with the vocabulary's seed; a bigram's is the folded
-//! 128-bit product of its two tokens' hashes, so that nothing is concatenated or hashed twice. Training works on the
-//! exact strings; [`crate::features::Vocabulary`] picks a seed under which no two of its terms collide.
+//! 128-bit product of its two tokens' hashes, so that nothing is concatenated or hashed twice. A character n-gram's is
+//! XXH3-64 of its characters with another seed: `peace` inside a word isn't the word. Training works on the exact strings; [`crate::features::Vocabulary`] picks a seed under which no two of its terms collide.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -26,7 +26,15 @@ impl TermHash {
         let product = u128::from(first.0 ^ 0x6A09_E667_F3BC_C909) * u128::from(second.0 ^ 0xBB67_AE85_84CA_A73B);
         Self((product >> 64) as u64 ^ product as u64)
     }
+
+    /// The hash of a character n-gram, with the space that it has at the beginning or end of a word.
+    pub fn character_ngram(ngram: &str, seed: u64) -> Self {
+        Self(xxh3_64_with_seed(ngram.as_bytes(), seed ^ CHARACTER_NGRAM_SEED))
+    }
 }
+
+/// What makes the seed of character n-grams from the vocabulary's: the fractional part of √5.
+const CHARACTER_NGRAM_SEED: u64 = 0x3C6E_F372_FE94_F82B;
 
 /// Calls `sink` with each token of the title, then of the text. The two are one sequence: the last token of the title
 /// and the first of the text make a bigram.
@@ -55,6 +63,7 @@ mod tests {
             TermHash::bigram(a, a),
             a,
             TermHash::unigram(b"peace", 8),
+            TermHash::character_ngram("peace", 7),
         ];
         for (i, x) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|y| x != y));
@@ -67,5 +76,6 @@ mod tests {
         let [a, b] = [&b"peace"[..], b"talks"].map(|token| TermHash::unigram(token, 0));
         let bigram = TermHash::bigram(a, b);
         assert_eq!([a.0, b.0, bigram.0], [7088939619306098078, 277498452642819286, 17493434100084790631]);
+        assert_eq!(TermHash::character_ngram(" peac", 0).0, 11372214840836201959);
     }
 }

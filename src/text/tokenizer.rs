@@ -154,7 +154,7 @@ fn emit(text: &str, range: Range<usize>, field: Field, scratch: &mut Scratch, si
 }
 
 /// NFC of the full lower-case mapping of `token`.
-fn normalize<'a>(token: &str, scratch: &'a mut Scratch) -> &'a [u8] {
+pub(super) fn normalize<'a>(token: &str, scratch: &'a mut Scratch) -> &'a [u8] {
     scratch.lower.clear();
     for (offset, c) in token.char_indices() {
         if c == 'Σ' && offset > 0 && is_word_end(&token[offset + c.len_utf8()..]) {

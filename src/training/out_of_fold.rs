@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::error::TrainError;
 use super::progress::{Progress, Stage};
 use crate::dataset::{Dataset, LabelKind, cross_validation_folds};
-use crate::features::counts::Postings;
+use crate::features::counts::{Postings, TermKind};
 use crate::features::weighting::weigh_terms;
 use crate::features::{SparseRows, TermCounts};
 use crate::linear::{LinearSvmParams, OneVsRestSolver};
@@ -66,7 +66,7 @@ pub(super) fn cross_validate(
     let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
     let mut solvers = folds
         .iter()
-        .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, &params))
+        .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, Some(&fold.weights), &params))
         .collect::<Result<Vec<_>, _>>()?;
     let mut best: Option<(f64, f32, Array2<f64>)> = None;
     for (step, &c) in candidates.iter().enumerate() {
@@ -113,6 +113,7 @@ pub(super) fn cross_validate(
 struct Fold {
     rows: SparseRows,
     targets: Targets,
+    weights: Vec<f32>,
     held_out: Vec<u32>,
     held_out_rows: SparseRows,
     /// For each held-out document, the share of its tokens that the fold's vocabulary has.
@@ -130,11 +131,11 @@ impl Fold {
     ) -> Self {
         let (held_out, training): (Vec<u32>, Vec<u32>) =
             (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
-        let weights =
-            weigh_terms(counts, postings, dataset.targets(), &training, config.max_features.map(NonZeroUsize::get));
+        let (max_features, document_weights) = (config.max_features.map(NonZeroUsize::get), dataset.weights());
+        let weights = weigh_terms(counts, postings, dataset.targets(), &training, max_features);
         let known_share = |&document: &u32| {
             let unigrams =
-                counts.row(document as usize).filter(|(feature, _)| (*feature as usize) < counts.n_unigrams());
+                counts.row(document as usize).take_while(|&(feature, _)| counts.kind(feature) == TermKind::Unigram);
             let (n_known, n_tokens) = unigrams.fold((0, 0), |(n_known, n_tokens), (feature, n)| {
                 (n_known + if weights[feature as usize] > 0.0 { n } else { 0 }, n_tokens + n)
             });
@@ -144,6 +145,7 @@ impl Fold {
             known_shares: held_out.iter().map(known_share).collect(),
             rows: counts.rows(&training, &weights),
             targets: dataset.targets().select(&training),
+            weights: training.iter().map(|&document| document_weights[document as usize]).collect(),
             held_out_rows: counts.rows(&held_out, &weights),
             held_out,
         }
@@ -226,7 +228,7 @@ mod tests {
             (format!("own{i} w{} w{}", i % 5, i % 7), vec![topic])
         };
         let before = dataset((0..40).map(document));
-        let counts = TermCounts::of(&before.documents());
+        let counts = TermCounts::of(&before.documents(), false);
         let config = TrainingConfig { c: Some(1.0), ..TrainingConfig::default() };
         let found = cross_validate(&before, &counts, &counts.postings(), &config, &Silent).unwrap();
         assert_eq!(found.c, 1.0);
@@ -236,12 +238,12 @@ mod tests {
             let all = 0..folds.len() as u32;
             let (held_out, training): (Vec<u32>, Vec<u32>) = all.partition(|&d| folds[d as usize] == fold);
             let texts: Vec<&Document> = training.iter().map(|&d| before.documents()[d as usize]).collect();
-            let alone = TermCounts::of(&texts);
+            let alone = TermCounts::of(&texts, false);
             let targets = before.targets().select(&training);
             let places: Vec<u32> = (0..training.len() as u32).collect();
             let weights = weigh_terms(&alone, &alone.postings(), &targets, &places, None);
             let params = LinearSvmParams::default().check().unwrap();
-            let mut solver = OneVsRestSolver::new(&alone.rows(&places, &weights), &targets, &params).unwrap();
+            let mut solver = OneVsRestSolver::new(&alone.rows(&places, &weights), &targets, None, &params).unwrap();
             solver.solve(1.0, &params, &crate::cancellation::never);
             let model = solver.weights().quantize(&(0..alone.n_features() as u32).collect::<Vec<_>>());
 

@@ -15,9 +15,9 @@ use crate::calibration::Calibrator;
 use crate::classifier::{Classifier, Provenance};
 use crate::dataset::{Dataset, LabelKind};
 use crate::decision::DecisionRule;
-use crate::document::{ContentHash, Topic};
+use crate::document::{ContentHash, DocumentWeight, Topic};
 use crate::evaluation::{Evaluation, Predictions};
-use crate::features::counts::Postings;
+use crate::features::counts::{Postings, TermKind};
 use crate::features::weighting::weigh_terms;
 use crate::features::{TermCounts, Vectorizer, Vocabulary};
 use crate::linear::{LinearSvmParams, OneVsRestSolver, QuantizedWeights};
@@ -45,7 +45,7 @@ pub struct Trained {
 pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress) -> Result<Trained, TrainError> {
     config.check()?;
     progress.report(Stage::CountingTerms, 0.0);
-    let counts = TermCounts::of_unless(&dataset.documents(), &|| progress.is_cancelled());
+    let counts = TermCounts::of_unless(&dataset.documents(), config.character_ngrams, &|| progress.is_cancelled());
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
@@ -165,7 +165,7 @@ fn fit_all(
         weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features.map(NonZeroUsize::get));
     let records = counts.rows(&documents, &weights);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
-    let mut solver = OneVsRestSolver::new(&records, dataset.targets(), &params)?;
+    let mut solver = OneVsRestSolver::new(&records, dataset.targets(), Some(&dataset.weights()), &params)?;
     solver.solve(c, &params, &|| progress.is_cancelled());
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
@@ -175,22 +175,31 @@ fn fit_all(
     if kept.is_empty() {
         return Err(TrainError::NoTerms);
     }
-    let (unigrams, bigrams) = kept.split_at(kept.partition_point(|&f| (f as usize) < counts.n_unigrams()));
-    let terms = |features: &[u32]| features.iter().map(|&feature| counts.term(feature)).collect::<Vec<String>>();
-    let vocabulary = Vocabulary::new(&terms(unigrams), &terms(bigrams))?;
+    let terms = |kind: TermKind| {
+        let of_kind = kept.iter().filter(|&&feature| counts.kind(feature) == kind);
+        of_kind.map(|&feature| counts.term(feature)).collect::<Vec<String>>()
+    };
+    let [unigrams, bigrams, character_ngrams] =
+        [TermKind::Unigram, TermKind::Bigram, TermKind::CharacterNgram].map(terms);
+    let vocabulary = Vocabulary::new(&unigrams, &bigrams, &character_ngrams)?;
     let kept_weights: Vec<F32> = kept.iter().map(|&feature| F32::new(weights[feature as usize])).collect();
     let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)?;
     Ok((vectorizer, fitted.quantize(&kept)))
 }
 
-/// Identifies documents, labels and which documents are held out, whatever order they came in.
+/// Identifies documents, labels, weights and which documents are held out, whatever order they came in.
 pub(super) fn dataset_hash(dataset: &Dataset) -> String {
     let mut hasher = Xxh3::new();
     for (document, hash) in dataset.content_hashes().enumerate() {
         let topics = dataset.targets().of(document).iter().map(|&topic| &dataset.topics()[topic as usize]);
         hash_example(&mut hasher, hash, topics);
     }
-    // Without any, the hash is the one of the time before there were held-out documents.
+    // Where all documents weigh the same or none is held out, the hash is the one of the time before there was either.
+    let weights = dataset.weights();
+    if weights.iter().any(|&weight| weight != DocumentWeight::default().get()) {
+        hasher.update(b"weights");
+        weights.iter().for_each(|weight| hasher.update(&weight.to_le_bytes()));
+    }
     if !dataset.held_out().is_empty() {
         hasher.update(b"held out");
         for example in dataset.held_out() {

@@ -196,6 +196,38 @@ fn the_number_of_threads_changes_no_bit() {
     assert!(bits(&one) == bits(&two));
 }
 
+/// A row of the weight 3 is three rows; with a small one it is next to none.
+#[test]
+fn a_weight_counts_as_so_many_copies_of_a_row() {
+    let (rows, labels) = clouds(60, 3, 5, 4);
+    let params = LinearSvmParams::default().balance(Balance::None).tolerance(1e-5).max_passes(100_000).check().unwrap();
+    let fit = |numbers: &[usize], weights: Vec<f32>| {
+        let records = sparse(&numbers.iter().map(|&number| rows[number].clone()).collect::<Vec<_>>());
+        let targets = single_label(3, &numbers.iter().map(|&number| labels[number]).collect::<Vec<_>>());
+        params.fit(&DatasetBase::new(records, targets).with_weights(weights.into())).unwrap()
+    };
+    let all: Vec<usize> = (0..60).collect();
+    let copied: Vec<usize> =
+        all.iter().flat_map(|&number| vec![number; if number.is_multiple_of(4) { 3 } else { 1 }]).collect();
+    let weight = |number: usize| if number.is_multiple_of(4) { 3.0 } else { 1.0 };
+    let weighted = fit(&all, all.iter().map(|&number| weight(number)).collect());
+    let copied = fit(&copied, vec![1.0; copied.len()]);
+    let plain = fit(&all, vec![1.0; 60]);
+    let distance = |a: &LinearWeights, b: &LinearWeights| (&a.weights - &b.weights).fold(0.0f32, |d, w| d.max(w.abs()));
+    assert!(distance(&weighted, &copied) < 1e-3, "{}", distance(&weighted, &copied));
+    assert!(distance(&weighted, &plain) > 0.02, "{}", distance(&weighted, &plain));
+
+    let refused = |weights: Vec<f32>| {
+        let dataset = DatasetBase::new(sparse(&rows), single_label(3, &labels)).with_weights(weights.into());
+        params.fit(&dataset).unwrap_err().to_string()
+    };
+    let expected = |n: usize| format!("{n} weights for 60 rows; each row needs one, a finite number above 0");
+    assert_eq!(refused(vec![1.0; 59]), expected(59));
+    for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(refused([vec![1.0; 59], vec![bad]].concat()), expected(60));
+    }
+}
+
 #[test]
 fn a_dataset_with_too_few_targets_is_refused() {
     let params = LinearSvmParams::default().check().unwrap();

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod calibration;
+mod character_ngrams;
 mod classify;
 mod corpus;
 mod explain;

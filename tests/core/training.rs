@@ -8,7 +8,7 @@ use topicd::artifact;
 use topicd::classifier::{Classifier, ClassifyOptions, ClassifyScratch};
 use topicd::dataset::issues::IssueKind;
 use topicd::dataset::{Dataset, DatasetOptions, LabelKind};
-use topicd::document::{ContentHash, LabeledDocument, Split};
+use topicd::document::{ContentHash, Document, DocumentWeight, LabeledDocument, Split};
 use topicd::evaluation::EvaluationSource;
 use topicd::training::{Findings, Progress, Silent, Stage, TrainError, train};
 use topicd::training_config::{ConfigError, TrainingConfig};
@@ -420,4 +420,30 @@ fn the_terms_kept_are_those_that_tell_topics_apart() {
     let config = TrainingConfig { max_features: NonZeroUsize::new(60), ..TrainingConfig::default() };
     let classifier = trained(&news_like_corpus(300, 2, 13), &config);
     assert!(classifier.provenance().evaluation.accuracy > 0.95, "{:?}", classifier.provenance().evaluation);
+}
+
+/// Of two topics that share their words, the one whose documents weigh more gets the document that could be of either.
+#[test]
+fn documents_that_weigh_more_count_more_and_are_told_apart_by_the_hash() {
+    let corpus = news_like_corpus(200, 2, 21);
+    let weighted = |of_first: f32| -> Vec<LabeledDocument> {
+        let weight = |example: &LabeledDocument| {
+            let is_first = example.topics()[0].as_str() == "topic 00";
+            example.clone().with_weight(DocumentWeight::new(if is_first { of_first } else { 1.0 }).unwrap())
+        };
+        corpus.iter().map(weight).collect()
+    };
+    let config = TrainingConfig { c: Some(0.5), ..TrainingConfig::default() };
+    let either = Document::new("", "word of neither").unwrap();
+    let lead = |of_first: f32| {
+        let classifier = trained(&weighted(of_first), &config);
+        let mut topics =
+            classifier.classify(&either, &ClassifyOptions::default(), &mut ClassifyScratch::default()).topics;
+        topics.sort_by_key(|score| score.topic);
+        (topics[0].raw_score - topics[1].raw_score, classifier.provenance().dataset_hash.clone())
+    };
+    let [(heavy, heavy_hash), (same, same_hash), (light, _)] = [10.0, 1.0, 0.1].map(lead);
+    assert!(heavy > same + 0.05 && same > light + 0.05, "{heavy} {same} {light}");
+    assert_ne!(heavy_hash, same_hash);
+    assert_eq!(same_hash, trained(&corpus, &config).provenance().dataset_hash);
 }

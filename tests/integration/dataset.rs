@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use topicd::document::{ContentHash, Date, Document, LabeledDocument, Split, Topic};
+use topicd::document::{ContentHash, Date, Document, DocumentWeight, LabeledDocument, Split, Topic};
 use topicd::names::ClassifierName;
 use topicd::store::{DataDir, Store, StoreError};
 
@@ -129,7 +129,7 @@ async fn what_went_in_comes_out() {
     all.document.url = "https://example.org/?a=b&c=%20".to_owned();
     let long = example("long", &"x".repeat(5 << 20), &["a"]);
     let given = vec![
-        all.with_split(Some(Split::HeldOut)),
+        all.with_split(Some(Split::HeldOut)).with_weight(DocumentWeight::new(0.3).unwrap()),
         example("only a title", "", &[]).with_split(Some(Split::Training)),
         example("", " \0 ", &["a"]),
         long,
@@ -194,6 +194,24 @@ async fn a_split_is_kept_until_another_one_is_given() {
     assert_eq!(read(&store, Some(1)).await, sorted(first.into()));
     let third = [of("a", "y", held_out), of("b", "x", held_out), of("c", "x", training)];
     assert_eq!(read(&store, Some(3)).await, sorted(third.into()));
+}
+
+/// A weight is a part of the label: the last one counts, and none is the usual one.
+#[tokio::test]
+async fn another_weight_is_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let import = async |weight: f32| {
+        let given = example("a", "", &["x"]).with_weight(DocumentWeight::new(weight).unwrap());
+        let mut import = store.begin_import(&ClassifierName::default()).await.unwrap();
+        import.stage(std::slice::from_ref(&given)).await.unwrap();
+        let outcome = import.publish().await.unwrap();
+        assert_eq!(read(&store, None).await, [given]);
+        (outcome.revision, outcome.n_relabelled, outcome.n_unchanged)
+    };
+    assert_eq!(import(0.3).await, (1, 0, 0));
+    assert_eq!(import(0.3).await, (1, 0, 1));
+    assert_eq!(import(1.0).await, (2, 1, 0));
 }
 
 #[tokio::test]

@@ -84,16 +84,22 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
         label_kind: pb::LabelKind::SingleLabel.into(),
         selective_accuracy: Some(0.95),
         held_out_share: 0.0,
+        character_ngrams: true,
     };
-    let job = server.train(pb::TrainRequest { config: Some(config), ..train_request("desk", examples(0..80)) }).await;
+    let weighted = |(i, example)| pb::LabeledDocument { weight: if i % 3 == 0 { 2.5 } else { 0.0 }, ..example };
+    let examples: Vec<pb::LabeledDocument> = examples(0..80).into_iter().enumerate().map(weighted).collect();
+    let request = pb::TrainRequest { config: Some(config), ..train_request("desk", examples.clone()) };
+    let job = server.train(request).await;
     assert_eq!(job.config, Some(config));
     let get = pb::GetModelVersionRequest { model_version: job.model_version };
     let version = server.models().await.get_model_version(get).await.unwrap().into_inner().model_version.unwrap();
     assert_eq!((version.config, version.c, version.term_count), (Some(config), 0.3, 40));
 
-    let rows = examples(0..80).into_iter().rev().map(|example| {
+    let rows = examples.into_iter().rev().map(|example| {
         let document = example.document.unwrap();
-        serde_json::json!({"title": document.title, "text": document.text, "topics": example.topics}).to_string() + "\n"
+        let weight = (example.weight > 0.0).then_some(example.weight);
+        let row = serde_json::json!({"title": document.title, "text": document.text, "topics": example.topics, "weight": weight});
+        row.to_string() + "\n"
     });
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("rows.jsonl"), rows.collect::<String>()).unwrap();
@@ -101,6 +107,7 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_topicd"))
         .args(arguments)
         .args(["--max-features", "40", "--seed", "7", "--label-kind", "single", "--selective-accuracy", "0.95"])
+        .arg("--character-ngrams")
         .current_dir(directory.path())
         .output()
         .unwrap();
@@ -251,6 +258,8 @@ async fn documents_that_cannot_be_trained_on_are_refused_and_not_stored() {
         labeled(document("a", ""), &["y", &long_topic]),
         pb::LabeledDocument { document: None, split: 3, ..Default::default() },
         pb::LabeledDocument { split: 3, ..labeled(document("a", ""), &["x"]) },
+        pb::LabeledDocument { weight: 101.0, ..labeled(document("a", ""), &["x"]) },
+        pb::LabeledDocument { weight: f32::NAN, ..labeled(document("a", ""), &["x"]) },
         labeled(pb::Document { publish_date: "yesterday".to_owned(), ..document("a", "") }, &["\n"]),
     ];
     let request = pb::TrainRequest {
@@ -273,8 +282,10 @@ async fn documents_that_cannot_be_trained_on_are_refused_and_not_stored() {
         "inline_examples.examples[1].topics[1]",
         "inline_examples.examples[2].document",
         "inline_examples.examples[3].split",
-        "inline_examples.examples[4].document.publish_date",
-        "inline_examples.examples[4].topics[0]",
+        "inline_examples.examples[4].weight",
+        "inline_examples.examples[5].weight",
+        "inline_examples.examples[6].document.publish_date",
+        "inline_examples.examples[6].topics[0]",
     ];
     assert_eq!(fields, expected);
     for held_out_share in [-0.1, 0.6, f64::NAN] {

@@ -409,10 +409,11 @@ fn check_usable(call: &TrainCall, stored: &[TopicCount], max_topics: NonZeroU32)
 
 /// Whether a document that is given with a split, or without one, replaces the copy that is stored.
 fn differs(stored: &LabeledDocument, given: &LabeledDocument, split: Option<Split>) -> bool {
-    stored.topics() != given.topics() || split.is_some_and(|split| stored.split != Some(split))
+    let other_label = stored.topics() != given.topics() || stored.weight != given.weight;
+    other_label || split.is_some_and(|split| stored.split != Some(split))
 }
 
-/// The documents that are stored with other topics or another split.
+/// The documents that are stored with other topics, another weight or another split.
 fn relabelled(examples: &[LabeledDocument], earlier: &HashMap<ContentHash, LabeledDocument>) -> Option<DataIssue> {
     // A copy that says another split than one before it doesn't say the last word on it.
     let given = last_of_each(examples);
