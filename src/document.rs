@@ -3,6 +3,7 @@
 //! What it doesn't own: how documents look in files ([`crate::formats`]) or on the wire (`api`).
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -156,6 +157,24 @@ pub struct ContentHash(pub [u8; 32]);
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A string that is no [`ContentHash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a content hash has 64 hexadecimal digits")]
+pub struct ContentHashError;
+
+impl FromStr for ContentHash {
+    type Err = ContentHashError;
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, ContentHashError> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let byte = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+        let bytes: Option<Vec<u8>> =
+            if text.len() == 64 { text.as_bytes().chunks_exact(2).map(byte).collect() } else { None };
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(ContentHashError)
     }
 }
 

@@ -6,6 +6,8 @@
 //! command line ([`json`]).
 
 pub mod comparison_response;
+pub mod dataset_request;
+pub mod dataset_response;
 pub mod json;
 pub mod model_request;
 pub mod model_response;

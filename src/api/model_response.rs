@@ -129,11 +129,7 @@ pub fn validation(validation: Validation) -> pb::Validation {
 }
 
 /// What an import did.
-pub fn import_examples(outcome: ImportOutcome) -> pb::ImportExamplesResponse {
-    pb::ImportExamplesResponse { dataset_revision: outcome.revision, intake: Some(intake(outcome)) }
-}
-
-fn intake(outcome: ImportOutcome) -> pb::Intake {
+pub(super) fn intake(outcome: ImportOutcome) -> pb::Intake {
     pb::Intake {
         given_count: outcome.n_given,
         added_count: outcome.n_added,
@@ -142,7 +138,7 @@ fn intake(outcome: ImportOutcome) -> pb::Intake {
     }
 }
 
-fn topic_count(count: TopicCount) -> pb::TopicCount {
+pub(super) fn topic_count(count: TopicCount) -> pb::TopicCount {
     pb::TopicCount { topic: count.topic, document_count: count.n_documents }
 }
 
@@ -318,7 +314,7 @@ fn job_stage(stage: JobStage) -> PbStage {
     }
 }
 
-fn timestamp(milliseconds: u64) -> prost_types::Timestamp {
+pub(super) fn timestamp(milliseconds: u64) -> prost_types::Timestamp {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     prost_types::Timestamp { seconds: seconds as i64, nanos: (rest * 1_000_000) as i32 }
 }

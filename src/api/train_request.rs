@@ -24,7 +24,8 @@ use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, MAX_HELD_O
 pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCall, Error> {
     let mut violations = Violations::default();
     let request_id = violations.check_request_id(&request);
-    let pb::TrainRequest { classifier, inline_examples, scope, config, wait_timeout, .. } = request;
+    let pb::TrainRequest { classifier, inline_examples, scope, config, wait_timeout, dataset_revision, .. } = request;
+    let revision = (dataset_revision > 0).then_some(dataset_revision);
     let classifier = violations.check_classifier("classifier", &classifier);
     let scope = violations.check_scope(scope);
     let config = violations.check_config(config.unwrap_or_default());
@@ -34,10 +35,17 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
         let description = "is empty, and SCOPE_SOURCE_ONLY trains on nothing else; give labelled documents".to_owned();
         violations.add("inline_examples.examples", "REQUIRED", description);
     }
+    if revision.is_some() && !(inline.is_empty() && scope == Scope::Stored) {
+        let description = format!(
+            "is {dataset_revision}, and the call brings documents of its own; leave one of the two out: documents that are \
+             brought make a new revision"
+        );
+        violations.add("dataset_revision", "CONFLICT", description);
+    }
     let examples = violations.check_examples("inline_examples.examples", 0, inline, limits);
     match classifier {
         Some(classifier) if violations.is_empty() => {
-            Ok(TrainCall { classifier, examples, scope, config, wait, request: request_id })
+            Ok(TrainCall { classifier, examples, scope, revision, config, wait, request: request_id })
         }
         _ => Err(violations.into_error()),
     }

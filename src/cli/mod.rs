@@ -10,7 +10,6 @@ pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
 mod explanation_table;
-mod import_target;
 mod inputs;
 mod issue_table;
 mod label_ranking;

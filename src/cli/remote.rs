@@ -7,9 +7,6 @@ use tokio::runtime::Runtime;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::api::pb;
-use crate::document::{LabeledDocument, Split};
-
 /// The largest answer that is read: a job's or version's evaluation may be long.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -33,27 +30,6 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 pub(super) fn refusal(status: &Status) -> String {
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
     format!("the server refused: {message}")
-}
-
-/// A labelled document as it travels.
-pub(super) fn example(example: &LabeledDocument) -> pb::LabeledDocument {
-    let document = &example.document;
-    pb::LabeledDocument {
-        document: Some(pb::Document {
-            title: document.title().to_owned(),
-            text: document.text().to_owned(),
-            document_id: document.id.clone(),
-            publish_date: document.date.map(|date| date.to_string()).unwrap_or_default(),
-            url: document.url.clone(),
-        }),
-        topics: example.topics().iter().map(ToString::to_string).collect(),
-        split: match example.split {
-            None => pb::Split::Unspecified.into(),
-            Some(Split::Training) => pb::Split::Training.into(),
-            Some(Split::HeldOut) => pb::Split::HeldOut.into(),
-        },
-        weight: example.weight.get(),
-    }
 }
 
 fn root_cause(error: &dyn Error) -> String {

@@ -56,7 +56,7 @@ pub struct Args {
 
     /// Instead of writing a file: the server that trains on its stored documents of --classifier, as http://HOST:PORT.
     /// The new version answers there if it is good enough.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "revision", "data_dir"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "data_dir"])]
     server: Option<String>,
 
     /// Also write a page about the training, to be looked at in a browser: tables, plots, words, and what is wrong with the
@@ -221,7 +221,9 @@ struct Report<'a> {
 /// Files that can't be read or written, and documents that can't be trained on.
 pub fn run(args: &Args) -> CommandResult {
     match (&args.server, &args.classifier, &args.out) {
-        (Some(server), Some(classifier), _) => train_remote::run(server, classifier, &args.training, args.json),
+        (Some(server), Some(classifier), _) => {
+            train_remote::run(server, classifier, args.revision, &args.training, args.json)
+        }
         (None, _, Some(out)) => run_here(args, out),
         // Not reached: clap sees to it that one of the two is given whole.
         _ => Err("give --out FILE, or --server URL with --classifier NAME".into()),

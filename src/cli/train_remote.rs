@@ -17,12 +17,19 @@ use crate::dataset::LabelKind;
 use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
 use crate::names::ClassifierName;
 
-/// Trains on the stored documents of a classifier.
-pub(super) fn run(server: &str, classifier: &ClassifierName, args: &TrainingArgs, as_json: bool) -> CommandResult {
+/// Trains on the stored documents of a classifier's revision; `None`: of the newest.
+pub(super) fn run(
+    server: &str,
+    classifier: &ClassifierName,
+    revision: Option<u32>,
+    args: &TrainingArgs,
+    as_json: bool,
+) -> CommandResult {
     remote::runtime()?.block_on(async {
         let channel = remote::connect(server).await?;
         let request = pb::TrainRequest {
             classifier: classifier.to_string(),
+            dataset_revision: revision.unwrap_or(0),
             config: Some(args.to_message()),
             ..Default::default()
         };

@@ -1,4 +1,5 @@
-//! Reading documents from files: which formats there are, and a stream of documents out of any of them.
+//! Reading documents from files: which formats there are, and a stream of documents out of any of them. Writing them: as JSON
+//! lines.
 //!
 //! One file here is one format. Files are read as a stream, in memory that one row bounds; a bad row is reported with
 //! its line and passed over, and only what makes the rest unreadable ends the stream. All formats may be
@@ -13,6 +14,7 @@ mod fasttext;
 mod format;
 mod jsonl;
 mod lines;
+mod write;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -24,6 +26,7 @@ use self::{
 pub use self::{
     error::{ReadError, Reason, RowError},
     format::{Format, UnknownFormat},
+    write::write_json_line,
 };
 use crate::document::{Date, LabeledDocument, Split};
 

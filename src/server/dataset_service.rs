@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::drain::Draining;
 use super::inbound::Inbound;
 use super::status::Refusal;
+use crate::api::dataset_request::MESSAGE_BYTES;
 use crate::api::pb::{self, dataset_service_server};
 use crate::api::train_request::ImportMessage;
-use crate::api::{model_response, train_request};
+use crate::api::{dataset_request, dataset_response, train_request};
 use crate::config::Limits;
-use crate::service::DatasetService as Datasets;
 use crate::service::panic::panicked;
-use crate::store::{Import, ImportOutcome};
+use crate::service::{self, DatasetService as Datasets};
+use crate::store::{Examples, Import, ImportOutcome};
+
+/// The most documents of one message of an export.
+const MESSAGE_DOCUMENTS: u32 = 1000;
 
 /// The methods of `topicd.v1.DatasetService`.
 #[derive(Debug)]
@@ -34,7 +39,91 @@ impl dataset_service_server::DatasetService for DatasetService {
         // On a task of its own: when the caller goes, what it has sent is deleted.
         let import = tokio::spawn(async move { import(&datasets, &limits, messages).await });
         let outcome = import.await.unwrap_or_else(|_| Err(panicked().into()))?;
-        Ok(Response::new(model_response::import_examples(outcome)))
+        Ok(Response::new(dataset_response::import_examples(outcome)))
+    }
+
+    async fn submit_feedback(
+        &self,
+        request: Request<pb::SubmitFeedbackRequest>,
+    ) -> Result<Response<pb::SubmitFeedbackResponse>, Status> {
+        let (classifier, examples) = dataset_request::feedback(request.into_inner(), &self.limits)?;
+        let outcome = self.datasets.add(classifier, examples).await?;
+        Ok(Response::new(dataset_response::submit_feedback(outcome)))
+    }
+
+    async fn get_dataset(
+        &self,
+        request: Request<pb::GetDatasetRequest>,
+    ) -> Result<Response<pb::GetDatasetResponse>, Status> {
+        let (classifier, revision) = dataset_request::dataset(request.into_inner())?;
+        Ok(Response::new(dataset_response::dataset(self.datasets.dataset(&classifier, revision).await?)))
+    }
+
+    async fn list_examples(
+        &self,
+        request: Request<pb::ListExamplesRequest>,
+    ) -> Result<Response<pb::ListExamplesResponse>, Status> {
+        let call = dataset_request::list_call(request.into_inner())?;
+        Ok(Response::new(dataset_response::example_page(&self.datasets.list(call).await?)))
+    }
+
+    type ExportExamplesStream = BoxStream<'static, Result<pb::ExportExamplesResponse, Status>>;
+
+    async fn export_examples(
+        &self,
+        request: Request<pb::ExportExamplesRequest>,
+    ) -> Result<Response<Self::ExportExamplesStream>, Status> {
+        let call = dataset_request::export_call(request.into_inner())?;
+        let examples = self.datasets.export(call).await?;
+        let export = examples.map(|examples| Export { examples, draining: self.draining.clone() });
+        Ok(Response::new(stream::unfold(export, Export::next).boxed()))
+    }
+
+    async fn rename_topic(
+        &self,
+        request: Request<pb::RenameTopicRequest>,
+    ) -> Result<Response<pb::RenameTopicResponse>, Status> {
+        let call = dataset_request::rename_call(request.into_inner())?;
+        Ok(Response::new(dataset_response::renamed(self.datasets.rename(call).await?)))
+    }
+
+    async fn delete_examples(
+        &self,
+        request: Request<pb::DeleteExamplesRequest>,
+    ) -> Result<Response<pb::DeleteExamplesResponse>, Status> {
+        let call = dataset_request::delete_call(request.into_inner())?;
+        Ok(Response::new(dataset_response::deleted(&self.datasets.delete(call).await?)))
+    }
+
+    async fn compact_storage(
+        &self,
+        _: Request<pb::CompactStorageRequest>,
+    ) -> Result<Response<pb::CompactStorageResponse>, Status> {
+        let (bytes_before, bytes_after) = self.datasets.compact().await?;
+        Ok(Response::new(pb::CompactStorageResponse { bytes_before, bytes_after }))
+    }
+}
+
+/// An `ExportExamples` call in progress.
+struct Export {
+    examples: Examples,
+    draining: Draining,
+}
+
+impl Export {
+    /// The next documents, and the export unless it has ended.
+    async fn next(this: Option<Self>) -> Option<(Result<pb::ExportExamplesResponse, Status>, Option<Self>)> {
+        let mut this = this?;
+        let batch = tokio::select! {
+            biased;
+            () = this.draining.clone().begun() => return Some((Err(Refusal::Draining.into()), None)),
+            batch = this.examples.next_of(MESSAGE_DOCUMENTS, MESSAGE_BYTES) => batch,
+        };
+        match batch {
+            Ok(batch) if batch.is_empty() => None,
+            Ok(batch) => Some((Ok(dataset_response::json_lines(&batch)), Some(this))),
+            Err(error) => Some((Err(service::Error::from(error).into()), None)),
+        }
     }
 }
 

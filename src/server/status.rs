@@ -110,6 +110,23 @@ fn service_row(error: &Error) -> Row {
             details.set_resource_info("Topic", excerpt(topic), version.to_string(), error.to_string());
             (Code::NotFound, "UNKNOWN_TOPIC")
         }
+        Error::UnknownRevision { classifier, revision, .. } => {
+            details.set_resource_info(
+                "DatasetRevision",
+                revision.to_string(),
+                classifier.to_string(),
+                error.to_string(),
+            );
+            (Code::NotFound, "UNKNOWN_REVISION")
+        }
+        Error::UnknownDatasetTopic { classifier, topic } => {
+            details.set_resource_info("Topic", excerpt(topic), classifier.to_string(), error.to_string());
+            (Code::NotFound, "UNKNOWN_TOPIC")
+        }
+        Error::TopicExists { topic, .. } => {
+            details.add_precondition_failure_violation("TOPIC", excerpt(topic), error.to_string());
+            (Code::FailedPrecondition, "TOPIC_EXISTS")
+        }
         Error::UnknownJob(name) => {
             details.set_resource_info("TrainingJob", name.to_string(), "", error.to_string());
             (Code::NotFound, "UNKNOWN_JOB")
@@ -158,6 +175,10 @@ fn service_row(error: &Error) -> Row {
         Error::DamagedVersion { version, problem } => {
             details.set_resource_info("ModelVersion", version.to_string(), "", problem);
             (Code::DataLoss, "DAMAGED_VERSION")
+        }
+        Error::StorageInUse => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            (Code::Unavailable, "STORAGE_IN_USE")
         }
         Error::StoreFailed(id) => {
             metadata.insert("id".to_owned(), id.to_string());

@@ -1,20 +1,111 @@
-//! Labelled documents for callers: imports of any length.
+//! Labelled documents for callers: imports of any length, feedback, reading, and changes of a dataset as a whole.
+
+use std::sync::Arc;
 
 use super::error::Error;
-use crate::document::LabeledDocument;
+use super::model_name::VersionName;
+use super::models::Models;
+use super::out_of_fold::OutOfFold;
+use super::panic::panicked;
+use super::training::TrainingService;
+use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
-use crate::store::{Import, ImportOutcome, Store};
+use crate::store::{DatasetSummary, Examples, Import, ImportOutcome, RenameOutcome, Store, StoreError};
+
+/// Versions that are looked through at a time.
+const VERSIONS_PAGE: u32 = 100;
 
 /// Keeps labelled documents.
 #[derive(Debug)]
 pub struct DatasetService {
     store: Store,
+    models: Arc<Models>,
+    training: Arc<TrainingService>,
+}
+
+/// Which documents are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExamplesCall {
+    /// Whose.
+    pub classifier: ClassifierName,
+    /// Of which revision; `None`: the newest.
+    pub revision: Option<u32>,
+    /// Only those that have it.
+    pub topic: Option<Topic>,
+}
+
+/// Which page of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListExamplesCall {
+    /// Of which documents.
+    pub examples: ExamplesCall,
+    /// The content hash of the last document before it.
+    pub after: Option<ContentHash>,
+    /// The most documents.
+    pub size: u32,
+    /// The most bytes of titles and texts, but for the last document's.
+    pub max_bytes: usize,
+}
+
+/// A page of documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExamplePage {
+    /// The revision that is listed; 0: there are none.
+    pub revision: u32,
+    /// The documents, by content hash.
+    pub examples: Vec<LabeledDocument>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// A wish to give a topic another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenameCall {
+    /// In whose documents.
+    pub classifier: ClassifierName,
+    /// The topic.
+    pub topic: Topic,
+    /// Its new name.
+    pub new_topic: Topic,
+    /// Also if that is a topic already.
+    pub merge: bool,
+}
+
+/// A topic has another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renamed {
+    /// The revision that this made.
+    pub revision: u32,
+    /// Documents that had the topic.
+    pub n_documents: u64,
+}
+
+/// A wish to erase documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteCall {
+    /// Whose.
+    pub classifier: ClassifierName,
+    /// Which.
+    pub hashes: Vec<ContentHash>,
+}
+
+/// Documents are erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// The newest revision.
+    pub revision: u32,
+    /// Documents that were there.
+    pub n_deleted: u64,
+    /// Those that weren't.
+    pub unknown: Vec<ContentHash>,
+    /// Versions that learned some of them, newest first.
+    pub learned_by: Vec<VersionName>,
 }
 
 impl DatasetService {
     /// Keeps them in this store.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, models: Arc<Models>, training: Arc<TrainingService>) -> Self {
+        Self { store, models, training }
     }
 
     /// Begins an import: nobody sees its documents until [`Self::publish`] has returned.
@@ -48,8 +139,150 @@ impl DatasetService {
         }
     }
 
+    /// Imports documents that are all here.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`]; then none of them is kept.
+    pub async fn add(
+        self: &Arc<Self>,
+        classifier: ClassifierName,
+        examples: Vec<LabeledDocument>,
+    ) -> Result<ImportOutcome, Error> {
+        let this = Arc::clone(self);
+        // On a task of its own: whether or not the caller is still there, nothing is left half done.
+        let added = tokio::spawn(async move {
+            let mut import = this.begin(&classifier).await?;
+            match this.stage(&mut import, &examples).await {
+                Ok(()) => this.publish(import).await,
+                Err(error) => {
+                    this.discard(import).await;
+                    Err(error)
+                }
+            }
+        });
+        added.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// What a dataset holds; `None`: its newest revision.
+    ///
+    /// # Errors
+    /// The classifier or the revision doesn't exist, or the store fails.
+    pub async fn dataset(&self, classifier: &ClassifierName, revision: Option<u32>) -> Result<DatasetSummary, Error> {
+        let revision = self.revision(classifier, revision).await?;
+        Ok(self.store.dataset(classifier, revision).await?)
+    }
+
+    /// A page of documents.
+    ///
+    /// # Errors
+    /// The classifier or the revision doesn't exist, or the store fails.
+    pub async fn list(&self, call: ListExamplesCall) -> Result<ExamplePage, Error> {
+        let ListExamplesCall { examples: ExamplesCall { classifier, revision, topic }, after, size, max_bytes } = call;
+        let revision = self.revision(&classifier, revision).await?;
+        if revision == 0 {
+            return Ok(ExamplePage { revision, examples: Vec::new(), has_more: false });
+        }
+        let mut stored = self.store.examples(&classifier, Some(revision)).await?.with_topic(topic);
+        if let Some(hash) = after {
+            stored = stored.after(hash);
+        }
+        let examples = stored.next_of(size, max_bytes).await?;
+        let has_more = !stored.next_of(1, 1).await?.is_empty();
+        Ok(ExamplePage { revision, examples, has_more })
+    }
+
+    /// All documents, to be read bit by bit; `None`: there are none.
+    ///
+    /// # Errors
+    /// The classifier or the revision doesn't exist, or the store fails.
+    pub async fn export(&self, call: ExamplesCall) -> Result<Option<Examples>, Error> {
+        match self.revision(&call.classifier, call.revision).await? {
+            0 => Ok(None),
+            revision => Ok(Some(self.store.examples(&call.classifier, Some(revision)).await?.with_topic(call.topic))),
+        }
+    }
+
+    /// The revision that is meant: the newest if none is named.
+    async fn revision(&self, classifier: &ClassifierName, revision: Option<u32>) -> Result<u32, Error> {
+        let newest = self.models.classifier(classifier).await?.dataset_revision;
+        match revision {
+            None => Ok(newest),
+            Some(revision) if revision <= newest => Ok(revision),
+            Some(revision) => Err(Error::UnknownRevision { classifier: classifier.clone(), revision, newest }),
+        }
+    }
+
+    /// Gives a topic another name in all documents.
+    ///
+    /// # Errors
+    /// The classifier or the topic doesn't exist, the new name does and merging isn't asked for, or the store fails.
+    pub async fn rename(&self, call: RenameCall) -> Result<Renamed, Error> {
+        let RenameCall { classifier, topic, new_topic, merge } = call;
+        self.models.classifier(&classifier).await?;
+        let renamed = self.store.rename_topic(&classifier, &topic, &new_topic, merge).await?;
+        match renamed {
+            RenameOutcome::Renamed { revision, n_documents } => Ok(Renamed { revision, n_documents }),
+            RenameOutcome::UnknownTopic => Err(Error::UnknownDatasetTopic { classifier, topic: topic.to_string() }),
+            RenameOutcome::Exists => Err(Error::TopicExists { classifier, topic: new_topic.to_string() }),
+        }
+    }
+
+    /// Erases documents, and says which versions learned them. Meanwhile nothing is trained of them.
+    ///
+    /// # Errors
+    /// The classifier doesn't exist or is being trained, or the store fails.
+    pub async fn delete(&self, call: DeleteCall) -> Result<Deleted, Error> {
+        let DeleteCall { classifier, hashes } = call;
+        self.models.classifier(&classifier).await?;
+        // A training that has read them already would make a version of them.
+        let _place = self.training.reserve(&classifier)?;
+        let deleted = self.store.delete_examples(&classifier, &hashes).await?;
+        let learned_by = versions_that_learned(&self.store, &classifier, &hashes).await?;
+        tracing::info!(%classifier, n_deleted = deleted.n_deleted, "documents were erased");
+        Ok(Deleted { revision: deleted.revision, n_deleted: deleted.n_deleted, unknown: deleted.unknown, learned_by })
+    }
+
+    /// Writes the database anew, without what was deleted; its bytes before and after.
+    ///
+    /// # Errors
+    /// There is no space, the database is in use for too long, or it fails.
+    pub async fn compact(self: &Arc<Self>) -> Result<(u64, u64), Error> {
+        let this = Arc::clone(self);
+        let compacted = tokio::spawn(async move {
+            let before = this.store.database_bytes().await?;
+            this.store.compact().await?;
+            let after = this.store.database_bytes().await?;
+            tracing::info!(before, after, "the database was written anew");
+            Ok((before, after))
+        });
+        compacted.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
     /// Closes the database.
     pub async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+/// The versions of a classifier that were trained on any of some documents, newest first.
+///
+/// # Errors
+/// [`StoreError::Database`], [`StoreError::Damaged`].
+pub async fn versions_that_learned(
+    store: &Store,
+    classifier: &ClassifierName,
+    hashes: &[ContentHash],
+) -> Result<Vec<VersionName>, StoreError> {
+    let (mut found, mut below) = (Vec::new(), None);
+    loop {
+        let page = store.versions(classifier, below, VERSIONS_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        below = Some(last.number.get());
+        for version in &page {
+            let out_of_fold = store.out_of_fold(classifier, version.number).await?;
+            if OutOfFold::learned_any(&out_of_fold, hashes) {
+                found.push(VersionName { classifier: classifier.clone(), number: version.number });
+            }
+        }
     }
 }

@@ -27,6 +27,32 @@ pub enum Error {
         /// Topics that may have been meant.
         similar: Vec<String>,
     },
+    /// The classifier's documents don't have that revision.
+    #[error("{classifier} has no dataset revision {revision}; its newest is {newest}")]
+    UnknownRevision {
+        /// The classifier.
+        classifier: ClassifierName,
+        /// The revision asked for.
+        revision: u32,
+        /// The newest there is.
+        newest: u32,
+    },
+    /// No document has that topic.
+    #[error("no document of {classifier} has the topic {:?}; GetDataset tells which topics there are", excerpt(topic))]
+    UnknownDatasetTopic {
+        /// The classifier.
+        classifier: ClassifierName,
+        /// The topic.
+        topic: String,
+    },
+    /// The new name of a topic is another topic's.
+    #[error("{classifier} has documents of the topic {:?} already; set merge to make the two one", excerpt(topic))]
+    TopicExists {
+        /// The classifier.
+        classifier: ClassifierName,
+        /// The new name.
+        topic: String,
+    },
     /// There is no such training job.
     #[error("{0} doesn't exist; ask ListTrainingJobs which there are")]
     UnknownJob(JobName),
@@ -103,6 +129,9 @@ pub enum Error {
     /// The server is stopping.
     #[error("the server is stopping; call again, to reach another one or this one when it is back")]
     Stopping,
+    /// Somebody has read the database for long.
+    #[error("the database is being read, so that its log can't be emptied; try again later")]
+    StorageInUse,
     /// The database failed.
     #[error("the database failed, and the log says why with the id {0}; nothing was changed")]
     StoreFailed(IncidentId),
@@ -122,10 +151,17 @@ pub struct FieldViolation {
     pub description: String,
 }
 
-/// What the store says is for the log; callers are told where to look.
+/// What callers can't have caused is for the log; they are told where to look.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::StoreFailed(incident(&error))
+        match error {
+            StoreError::UnknownClassifier(name) => Self::UnknownClassifier(name),
+            StoreError::UnknownRevision { classifier, revision, newest } => {
+                Self::UnknownRevision { classifier, revision, newest }
+            }
+            StoreError::InUse => Self::StorageInUse,
+            error => Self::StoreFailed(incident(&error)),
+        }
     }
 }
 

@@ -30,7 +30,10 @@ use crate::store::{Store, StoreError};
 
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
 pub use compare::{CompareCall, CompareService, ComparedVersions, DifferingDocument};
-pub use datasets::DatasetService;
+pub use datasets::{
+    DatasetService, DeleteCall, Deleted, ExamplePage, ExamplesCall, ListExamplesCall, RenameCall, Renamed,
+    versions_that_learned,
+};
 pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
@@ -79,7 +82,8 @@ impl Services {
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
         let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
         let compare = Arc::new(CompareService::new(store.clone(), Arc::clone(&models), training.pool()));
-        let datasets = Arc::new(DatasetService::new(store));
-        Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), compare, datasets })
+        let training = Arc::new(training);
+        let datasets = Arc::new(DatasetService::new(store, Arc::clone(&models), Arc::clone(&training)));
+        Ok(Self { classify: Arc::new(classify), models, training, compare, datasets })
     }
 }

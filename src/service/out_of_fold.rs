@@ -81,6 +81,13 @@ impl OutOfFold {
         UnlearnedAnswers { assigned, n_new: new.len() }
     }
 
+    /// Whether any of some documents is among those that bytes of [`Self::encode`] are about.
+    pub fn learned_any(bytes: &[u8], hashes: &[ContentHash]) -> bool {
+        let any_number_of_topics = usize::from(u16::MAX) + 1;
+        let learned = Self::decode(bytes, any_number_of_topics);
+        hashes.iter().any(|&hash| learned.of(hash).is_some())
+    }
+
     /// What was assigned to a document, by place among the version's topics; `None` when it wasn't trained on.
     pub fn of(&self, hash: ContentHash) -> Option<&[u16]> {
         self.assigned.get(&key(hash)).map(Vec::as_slice)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
@@ -11,7 +12,11 @@ use crate::document::{ContentHash, Date, Document, DocumentWeight, LabeledDocume
 use crate::names::{ClassifierName, excerpt};
 
 /// Documents of one SELECT.
-const BATCH_DOCUMENTS: i64 = 500;
+const BATCH_DOCUMENTS: u32 = 500;
+/// Bytes of titles and texts after which a batch ends early.
+const BATCH_BYTES: usize = 4 << 20;
+/// Revisions that a summary names: the newest.
+const MAX_REVISIONS: u32 = 100;
 
 /// The documents of one revision, ordered by content hash. What is imported meanwhile doesn't change them.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct Examples {
     store: Store,
     classifier: ClassifierName,
     revision: u32,
+    /// Only those that have it.
+    topic: Option<Topic>,
     /// The hash of the last document given; empty, which is less than any, before the first.
     last_hash: Vec<u8>,
 }
@@ -28,13 +35,13 @@ pub struct Examples {
 pub struct DatasetSummary {
     /// The classifier.
     pub classifier: ClassifierName,
-    /// The newest revision.
+    /// The revision; 0: it has no documents yet.
     pub revision: u32,
-    /// The documents of the newest revision.
+    /// The revision's documents.
     pub n_documents: u64,
     /// How many of them have each topic; sorted by topic.
     pub topics: Vec<TopicCount>,
-    /// All revisions, oldest first; each can be read.
+    /// The newest 100 revisions up to this one, oldest first; each can be read.
     pub revisions: Vec<RevisionSummary>,
 }
 
@@ -60,6 +67,8 @@ pub struct RevisionSummary {
     pub n_relabelled: u64,
     /// Documents of the import that changed nothing.
     pub n_unchanged: u64,
+    /// Documents that were erased.
+    pub n_deleted: u64,
 }
 
 #[derive(FromRow)]
@@ -82,6 +91,7 @@ struct RevisionRow {
     n_added: i64,
     n_relabelled: i64,
     n_unchanged: i64,
+    n_deleted: i64,
 }
 
 impl Store {
@@ -103,7 +113,8 @@ impl Store {
         if !(1..=newest).contains(&revision) {
             return Err(StoreError::UnknownRevision { classifier: classifier.clone(), revision, newest });
         }
-        Ok(Examples { store: self.clone(), classifier: classifier.clone(), revision, last_hash: Vec::new() })
+        let (store, classifier) = (self.clone(), classifier.clone());
+        Ok(Examples { store, classifier, revision, topic: None, last_hash: Vec::new() })
     }
 
     /// All classifiers with stored documents, sorted by name. Reads the topics of every document: about a second for a
@@ -120,25 +131,40 @@ impl Store {
         for (name, revision) in classifiers {
             let damaged = |_| StoreError::Damaged { what: "classifier's name", seen: excerpt(&name) };
             let classifier: ClassifierName = name.parse().map_err(damaged)?;
-            let revision = number("revision", revision)?;
-            let (n_documents, topics) = self.count(&classifier, revision).await?;
-            let revisions = self.revisions(&classifier, revision).await?;
-            datasets.push(DatasetSummary { classifier, revision, n_documents, topics, revisions });
+            datasets.push(self.dataset(&classifier, number("revision", revision)?).await?);
         }
         Ok(datasets)
     }
 
-    /// How many documents a classifier's newest revision has, and how many of each topic; nothing of a classifier without
-    /// any.
+    /// What a classifier's revision holds.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub async fn topic_counts(&self, classifier: &ClassifierName) -> Result<(u64, Vec<TopicCount>), StoreError> {
-        let revision: Option<i64> = sqlx::query_scalar("SELECT revision FROM classifiers WHERE name = $1")
+    pub async fn dataset(&self, classifier: &ClassifierName, revision: u32) -> Result<DatasetSummary, StoreError> {
+        let (n_documents, topics) = self.count(classifier, revision).await?;
+        let revisions = self.revisions(classifier, revision).await?;
+        Ok(DatasetSummary { classifier: classifier.clone(), revision, n_documents, topics, revisions })
+    }
+
+    /// How many documents of a classifier's revision have each topic, `None`: of its newest; nothing of a classifier without any.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownRevision`], [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn topic_counts(
+        &self,
+        classifier: &ClassifierName,
+        revision: Option<u32>,
+    ) -> Result<Vec<TopicCount>, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("SELECT revision FROM classifiers WHERE name = $1")
             .bind(classifier.as_str())
             .fetch_optional(&self.pool)
             .await?;
-        self.count(classifier, number("revision", revision.unwrap_or(0))?).await
+        let newest = number("revision", newest.unwrap_or(0))?;
+        let revision = revision.unwrap_or(newest);
+        if revision > newest {
+            return Err(StoreError::UnknownRevision { classifier: classifier.clone(), revision, newest });
+        }
+        Ok(self.count(classifier, revision).await?.1)
     }
 
     /// Those of some documents that a classifier's newest revision has, by their content hashes.
@@ -192,17 +218,18 @@ impl Store {
         Ok((n_documents, counts.into_iter().map(topic_count).collect()))
     }
 
-    /// The revisions of a classifier's documents up to one, oldest first.
+    /// The newest revisions of a classifier's documents up to one, oldest first.
     async fn revisions(&self, classifier: &ClassifierName, last: u32) -> Result<Vec<RevisionSummary>, StoreError> {
         let rows: Vec<RevisionRow> = sqlx::query_as(
-            "SELECT revision, created_at, n_added, n_relabelled, n_unchanged FROM imports \
-             WHERE classifier = $1 AND revision <= $2 ORDER BY revision",
+            "SELECT revision, created_at, n_added, n_relabelled, n_unchanged, n_deleted FROM imports \
+             WHERE classifier = $1 AND revision <= $2 ORDER BY revision DESC LIMIT $3",
         )
         .bind(classifier.as_str())
         .bind(i64::from(last))
+        .bind(i64::from(MAX_REVISIONS))
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter().map(RevisionSummary::try_from).collect()
+        rows.into_iter().rev().map(RevisionSummary::try_from).collect()
     }
 }
 
@@ -212,30 +239,87 @@ impl Examples {
         self.revision
     }
 
-    /// The next documents, some hundred at most, with all that was imported with them; none at the end.
+    /// Those of them that have a topic; `None`: all.
+    #[must_use]
+    pub fn with_topic(mut self, topic: Option<Topic>) -> Self {
+        self.topic = topic;
+        self
+    }
+
+    /// Those of them whose content hash is greater.
+    #[must_use]
+    pub fn after(mut self, hash: ContentHash) -> Self {
+        self.last_hash = hash.0.to_vec();
+        self
+    }
+
+    /// The next documents, some hundred or some MiB at most, with all that was imported with them; none at the end.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub async fn next_batch(&mut self) -> Result<Vec<LabeledDocument>, StoreError> {
-        let rows: Vec<ExampleRow> = sqlx::query_as(
+        self.next_of(BATCH_DOCUMENTS, BATCH_BYTES).await
+    }
+
+    /// The next documents, at most so many, of at most so many bytes of title and text but for the last one's.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn next_of(&mut self, max_documents: u32, max_bytes: usize) -> Result<Vec<LabeledDocument>, StoreError> {
+        loop {
+            let mut batch = self.read(max_documents, max_bytes).await?;
+            if batch.is_empty() {
+                return Ok(batch);
+            }
+            // LIKE takes A for a.
+            batch.retain(|example| self.topic.as_ref().is_none_or(|topic| example.topics().contains(topic)));
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+        }
+    }
+
+    async fn read(&mut self, max_documents: u32, max_bytes: usize) -> Result<Vec<LabeledDocument>, StoreError> {
+        let pattern = self.topic.as_ref().map_or_else(|| "%".to_owned(), topic_pattern);
+        let mut rows = sqlx::query_as::<_, ExampleRow>(
             "SELECT examples.content_hash, examples.topics, examples.document_id, examples.publish_date, \
              examples.url, examples.title, examples.text, examples.split, examples.weight \
              FROM examples JOIN imports ON imports.id = examples.import_id \
              WHERE examples.classifier = $1 AND examples.content_hash > $2 AND imports.revision <= $3 \
              AND (examples.until_revision IS NULL OR examples.until_revision > $3) \
-             ORDER BY examples.content_hash LIMIT $4",
+             AND examples.topics LIKE $4 ESCAPE '!' \
+             ORDER BY examples.content_hash LIMIT $5",
         )
         .bind(self.classifier.as_str())
-        .bind(self.last_hash.as_slice())
+        .bind(self.last_hash.clone())
         .bind(i64::from(self.revision))
-        .bind(BATCH_DOCUMENTS)
-        .fetch_all(&self.store.pool)
-        .await?;
-        if let Some(last) = rows.last() {
-            self.last_hash.clone_from(&last.content_hash);
+        .bind(pattern)
+        .bind(i64::from(max_documents))
+        .fetch(&self.store.pool);
+        let (mut batch, mut n_bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            self.last_hash.clone_from(&row.content_hash);
+            n_bytes += row.title.len() + row.text.len();
+            batch.push(row.try_into()?);
+            if n_bytes >= max_bytes {
+                break;
+            }
         }
-        rows.into_iter().map(LabeledDocument::try_from).collect()
+        Ok(batch)
     }
+}
+
+/// What stored topics are LIKE that have this one among them, `!` being the escape character. Some others may be, too.
+pub(super) fn topic_pattern(topic: &Topic) -> String {
+    let quoted = serde_json::Value::from(topic.as_str()).to_string();
+    let mut pattern = "%".to_owned();
+    for c in quoted.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 impl TryFrom<ExampleRow> for LabeledDocument {
@@ -270,11 +354,12 @@ impl TryFrom<RevisionRow> for RevisionSummary {
             n_added: n_documents(row.n_added)?,
             n_relabelled: n_documents(row.n_relabelled)?,
             n_unchanged: n_documents(row.n_unchanged)?,
+            n_deleted: n_documents(row.n_deleted)?,
         })
     }
 }
 
-fn parse_topics(json: &str) -> Result<Vec<Topic>, StoreError> {
+pub(super) fn parse_topics(json: &str) -> Result<Vec<Topic>, StoreError> {
     let damaged = || StoreError::Damaged { what: "list of topics", seen: excerpt(json) };
     let names: Vec<String> = serde_json::from_str(json).map_err(|_| damaged())?;
     names.iter().map(|name| Topic::new(name).map_err(|_| damaged())).collect()

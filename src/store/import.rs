@@ -22,10 +22,10 @@ const MAX_BATCH_BYTES: usize = 4 << 20;
 /// when the store is opened the next time; [`Self::discard`] does so at once.
 #[derive(Debug)]
 pub struct Import {
-    store: Store,
-    id: i64,
-    classifier: ClassifierName,
-    n_given: u64,
+    pub(super) store: Store,
+    pub(super) id: i64,
+    pub(super) classifier: ClassifierName,
+    pub(super) n_given: u64,
 }
 
 /// What became of an import's documents.
@@ -307,6 +307,6 @@ pub(super) fn parse_split(name: &str) -> Option<Option<Split>> {
 }
 
 /// Topics as a JSON array, in their order, which is sorted: the same topics are the same text.
-fn topics_json(topics: &[Topic]) -> String {
+pub(super) fn topics_json(topics: &[Topic]) -> String {
     serde_json::Value::from_iter(topics.iter().map(Topic::as_str)).to_string()
 }

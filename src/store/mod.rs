@@ -8,12 +8,14 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `versions`, `jobs`.
+//! (reading them), `edits` (changing them), `versions`, `jobs`, `space`.
 
 pub mod data_dir;
+mod edits;
 mod examples;
 mod import;
 mod jobs;
+mod space;
 mod versions;
 
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::names::ClassifierName;
 pub use data_dir::{DataDir, DataDirError};
+pub use edits::{DeleteOutcome, RenameOutcome};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
@@ -99,6 +102,9 @@ pub enum StoreError {
         /// The value, or the beginning of it.
         seen: String,
     },
+    /// Somebody reads, and has done so for long.
+    #[error("the database is being read, so that its log can't be emptied; try again later")]
+    InUse,
     /// The database failed: no space, no permission, a damaged file.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
@@ -130,6 +136,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("secure_delete", "ON")
             .pragma("cache_size", CACHE_SIZE)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = SqlitePoolOptions::new()

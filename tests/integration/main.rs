@@ -11,6 +11,7 @@ mod compare;
 mod crash;
 mod data_issues;
 mod dataset;
+mod dataset_service;
 mod lifecycle;
 mod load;
 mod server_info;

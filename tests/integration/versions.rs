@@ -285,8 +285,8 @@ async fn the_command_line_imports_and_trains_on_a_server() {
     assert_eq!((code, &job["modelVersion"]), (Some(0), &serde_json::json!("classifiers/desk/versions/2")));
     let (code, _, said) = topicd(&["train", "--classifier", "nobody"]).await;
     assert!(code == Some(1) && said.contains("can't be trained on"), "{said}");
-    let (code, _, said) = topicd(&["train", "--classifier", "desk", "--revision", "1"]).await;
-    assert!(code == Some(2) && said.contains("cannot be used with"), "{said}");
+    let (code, _, said) = topicd(&["train", "--classifier", "desk", "--revision", "2"]).await;
+    assert!(code == Some(1) && said.contains("has no dataset revision 2; its newest is 1"), "{said}");
     server.stop.send(()).unwrap();
     server.running.await.unwrap().unwrap();
     let (code, _, said) = topicd(&["train", "--classifier", "desk"]).await;

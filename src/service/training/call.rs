@@ -29,6 +29,8 @@ pub struct TrainCall {
     pub examples: Vec<LabeledDocument>,
     /// Which documents are trained on.
     pub scope: Scope,
+    /// Which revision of the stored ones; `None`: the newest.
+    pub revision: Option<u32>,
     /// How.
     pub config: TrainingConfig,
     /// How long to wait for the end of the job.

@@ -53,7 +53,7 @@ struct ActiveJobs {
 }
 
 /// See [`TrainingService::reserve`].
-struct Place {
+pub(in crate::service) struct Place {
     active: Arc<Mutex<ActiveJobs>>,
     classifier: ClassifierName,
 }
@@ -157,6 +157,7 @@ impl TrainingService {
         }
         let _place = self.reserve(&call.classifier)?;
         check_usable(&call, &self.stored_topics(&call).await?, self.max_topics)?;
+        let asked_for = call.revision;
         // Of what is stored nothing is left of repetitions when the job reads it; what isn't, the job looks through itself.
         let mut issues = match call.scope {
             Scope::Stored => find_repetitions(&call.examples),
@@ -180,9 +181,9 @@ impl TrainingService {
         let mut details = JobDetails::new(scope, config, issues);
         let mut revision = 0;
         let with_outcome = |outcome: ImportOutcome| {
-            revision = outcome.revision;
+            revision = asked_for.unwrap_or(outcome.revision);
             details.intake = ImportOutcome { n_given, ..outcome };
-            details.dataset_revision = (scope == Scope::Stored).then_some(outcome.revision);
+            details.dataset_revision = (scope == Scope::Stored).then_some(revision);
             details.to_json()
         };
         let begun = self.store.begin_job(&classifier, request.as_ref(), import, with_outcome).await?;
@@ -322,9 +323,9 @@ impl TrainingService {
         }
     }
 
-    /// Takes the place of the classifier's one job, which is free again when what is returned is dropped; by then the job
-    /// itself has it.
-    fn reserve(&self, classifier: &ClassifierName) -> Result<Place, Error> {
+    /// Takes the place of the classifier's one job, so that none begins, until what is returned is dropped. A job that has begun
+    /// by then has it itself.
+    pub(in crate::service) fn reserve(&self, classifier: &ClassifierName) -> Result<Place, Error> {
         let mut active = self.active();
         if active.is_stopping {
             return Err(Error::Stopping);
@@ -365,7 +366,7 @@ impl TrainingService {
     async fn stored_topics(&self, call: &TrainCall) -> Result<Vec<TopicCount>, StoreError> {
         match call.scope {
             Scope::SourceOnly => Ok(Vec::new()),
-            Scope::Stored => Ok(self.store.topic_counts(&call.classifier).await?.1),
+            Scope::Stored => self.store.topic_counts(&call.classifier, call.revision).await,
         }
     }
 
@@ -477,6 +478,7 @@ mod tests {
             classifier: classifier.clone(),
             examples: (0..n_documents).map(example).collect(),
             scope: Scope::Stored,
+            revision: None,
             config: TrainingConfig::default(),
             wait: Duration::from_secs(60),
             request: None,

@@ -6,9 +6,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::remote;
+use crate::api::dataset_response::labeled_document;
 use crate::api::pb;
 use crate::api::pb::dataset_service_client::DatasetServiceClient;
+use crate::cli::remote;
 use crate::document::LabeledDocument;
 use crate::names::ClassifierName;
 use crate::store::{Import, ImportOutcome, StoreError};
@@ -54,7 +55,7 @@ impl ImportTarget {
         match self {
             Self::Store(import) => Ok(import.stage(examples).await?),
             Self::Server(import) => {
-                let examples = examples.iter().map(remote::example).collect();
+                let examples = examples.iter().map(labeled_document).collect();
                 let message = pb::ImportExamplesRequest { examples, more_follows: true, ..Default::default() };
                 import.send(message).await
             }

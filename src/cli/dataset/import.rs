@@ -1,4 +1,4 @@
-//! `topicd dataset`: labelled documents that are kept for good, in a data directory.
+//! `topicd dataset import`: from files to where documents are kept.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,36 +8,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::import_target::{ImportTarget, TargetError};
-use super::inputs::{BadRows, ReadingArgs};
-use super::stored::{self, DataDirArgs};
-use super::{CommandResult, remote};
+use super::place::{Place, PlaceArgs};
+use crate::cli::inputs::{BadRows, ReadingArgs};
+use crate::cli::{CommandResult, stored};
 use crate::document::LabeledDocument;
 use crate::formats::{self, Format, ReadError};
 use crate::names::ClassifierName;
-use crate::store::{DatasetSummary, ImportOutcome};
+use crate::store::ImportOutcome;
 
 /// Documents that are read before they are stored together.
 const CHUNK: usize = 500;
 /// Bytes of them from which on they are stored, also if they are fewer.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// What `topicd dataset` is told.
+/// What `topicd dataset import` is told.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: DatasetCommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum DatasetCommand {
-    /// Add labelled documents to a classifier's dataset: all of them, or none when anything fails.
-    Import(ImportArgs),
-    /// List the datasets: classifier, revision, documents, topics.
-    List(ListArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ImportArgs {
+pub(super) struct Args {
     /// Files of labelled documents.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -46,28 +32,13 @@ struct ImportArgs {
     #[arg(long, default_value_t, value_name = "NAME", value_parser = stored::classifier)]
     classifier: ClassifierName,
 
-    /// The directory that documents are kept in; no server may be using it. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-
-    /// Instead of a directory: the server that keeps them, as http://HOST:PORT.
-    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
-    server: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
 
     #[command(flatten)]
     reading: ReadingArgs,
 
     /// Print one JSON object instead of a sentence.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    data_dir: DataDirArgs,
-
-    /// Print one JSON object a dataset, with all its revisions, instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -90,24 +61,14 @@ enum ImportError {
     Target(#[from] TargetError),
 }
 
-/// Imports or lists.
+/// Imports.
 ///
 /// # Errors
-/// A data directory that can't be had, files that can't be read, and with `--strict` bad rows.
-pub fn run(args: &Args) -> CommandResult {
-    match &args.command {
-        DatasetCommand::Import(args) => remote::runtime()?.block_on(import(args)),
-        DatasetCommand::List(args) => stored::runtime()?.block_on(list(args)),
-    }
-}
-
-async fn import(args: &ImportArgs) -> CommandResult {
-    let mut import = match &args.server {
-        Some(server) => ImportTarget::on_server(remote::connect(server).await?, &args.classifier).await?,
-        None => {
-            let store = DataDirArgs::or_default(args.data_dir.clone()).open_or_create().await?;
-            ImportTarget::Store(store.begin_import(&args.classifier).await?)
-        }
+/// Nowhere to keep them, files that can't be read, and with `--strict` bad rows.
+pub(super) async fn run(args: &Args) -> CommandResult {
+    let mut import = match args.place.open_or_create().await? {
+        Place::Server(channel) => ImportTarget::on_server(channel, &args.classifier).await?,
+        Place::Store(store) => ImportTarget::Store(store.begin_import(&args.classifier).await?),
     };
     let mut bad_rows = BadRows::default();
     let bar = document_bar();
@@ -133,7 +94,7 @@ async fn import(args: &ImportArgs) -> CommandResult {
 
 /// Stages the documents of all files, in the order of the files and of the rows in each.
 async fn stage_files(
-    args: &ImportArgs,
+    args: &Args,
     import: &mut ImportTarget,
     bad_rows: &mut BadRows,
     bar: &ProgressBar,
@@ -163,30 +124,6 @@ async fn stage_files(
         }
     }
     Ok(import.stage(&chunk).await?)
-}
-
-async fn list(args: &ListArgs) -> CommandResult {
-    let datasets = args.data_dir.open_existing().await?.datasets().await?;
-    let out = &mut io::stdout().lock();
-    for dataset in &datasets {
-        if args.json {
-            writeln!(out, "{}", serde_json::to_string(dataset)?)?;
-        } else {
-            print(out, dataset)?;
-        }
-    }
-    Ok(())
-}
-
-/// A line for the dataset and one for each topic.
-fn print(out: &mut impl Write, dataset: &DatasetSummary) -> io::Result<()> {
-    let DatasetSummary { classifier, revision, n_documents, topics, .. } = dataset;
-    writeln!(out, "{classifier}  revision {revision}  {n_documents} documents")?;
-    let width = topics.iter().map(|count| count.topic.chars().count()).max().unwrap_or(0);
-    for count in topics {
-        writeln!(out, "  {:width$}  {:>9}", count.topic, count.n_documents)?;
-    }
-    Ok(())
 }
 
 /// The documents so far, on a terminal; nothing elsewhere.

@@ -1,0 +1,52 @@
+//! Where documents are kept: in a data directory, or by a server.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use tonic::transport::Channel;
+
+use crate::api::pb::dataset_service_client::DatasetServiceClient;
+use crate::cli::remote;
+use crate::cli::stored::DataDirArgs;
+use crate::store::Store;
+
+/// Which place a command uses.
+#[derive(Debug, clap::Args)]
+pub(super) struct PlaceArgs {
+    /// The directory that documents are kept in; no server may be using it. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Instead of a directory: the server that keeps them, as http://HOST:PORT.
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    server: Option<String>,
+}
+
+/// A place, open.
+pub(super) enum Place {
+    Store(Store),
+    Server(Channel),
+}
+
+impl PlaceArgs {
+    /// A place for documents; a directory may be a new one.
+    pub(super) async fn open_or_create(&self) -> Result<Place, Box<dyn Error>> {
+        match &self.server {
+            Some(server) => Ok(Place::Server(remote::connect(server).await?)),
+            None => Ok(Place::Store(DataDirArgs::or_default(self.data_dir.clone()).open_or_create().await?)),
+        }
+    }
+
+    /// A place that has documents.
+    pub(super) async fn open(&self) -> Result<Place, Box<dyn Error>> {
+        match &self.server {
+            Some(server) => Ok(Place::Server(remote::connect(server).await?)),
+            None => Ok(Place::Store(DataDirArgs::or_default(self.data_dir.clone()).open_existing().await?)),
+        }
+    }
+}
+
+/// A client for a server's documents.
+pub(super) fn client(channel: Channel) -> DatasetServiceClient<Channel> {
+    DatasetServiceClient::new(channel).max_decoding_message_size(remote::MAX_ANSWER_BYTES)
+}
