@@ -141,9 +141,13 @@ impl Import {
         .bind(self.classifier.as_str())
         .fetch_one(&mut *transaction)
         .await?;
-        self.keep_splits(transaction).await?;
-        let n_unchanged = self.delete_unchanged(transaction).await?;
-        let n_relabelled = self.end_relabelled(transaction, newest + 1).await?;
+        let (mut n_unchanged, mut n_relabelled) = (0, 0);
+        // The first import meets no other documents.
+        if newest > 0 {
+            self.keep_splits(transaction).await?;
+            n_unchanged = self.delete_unchanged(transaction).await?;
+            n_relabelled = self.end_relabelled(transaction, newest + 1).await?;
+        }
         let n_new: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM examples WHERE import_id = $1")
             .bind(self.id)
             .fetch_one(&mut *transaction)
