@@ -8,14 +8,17 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `versions`, `jobs`.
+//! (reading them), `classifiers`, `versions`, `artifacts` (their files), `jobs`.
 
+mod artifacts;
+mod classifiers;
 pub mod data_dir;
 mod examples;
 mod import;
 mod jobs;
 mod versions;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,11 +27,13 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::names::ClassifierName;
+pub use artifacts::NewArtifact;
+pub use classifiers::{Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
-pub use versions::{Aliases, ClassifierRecord, NewVersion, VersionOrigin, VersionRecord};
+pub use versions::{NewVersion, VersionOrigin, VersionRecord};
 
 /// The database's file in the data directory; SQLite keeps others with this name in front beside it.
 pub const FILE_NAME: &str = "topicd.db";
@@ -172,6 +177,12 @@ fn now_ms() -> i64 {
 /// A revision or a count, which the tables hold as BIGINT.
 fn number<T: TryFrom<i64>>(what: &'static str, stored: i64) -> Result<T, StoreError> {
     T::try_from(stored).map_err(|_| StoreError::Damaged { what, seen: stored.to_string() })
+}
+
+/// The number of a version or job.
+fn version_number(stored: i64) -> Result<NonZeroU32, StoreError> {
+    let number: u32 = number("number", stored)?;
+    NonZeroU32::new(number).ok_or_else(|| StoreError::Damaged { what: "number", seen: stored.to_string() })
 }
 
 #[cfg(test)]
