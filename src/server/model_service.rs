@@ -89,6 +89,22 @@ impl model_service_server::ModelService for ModelService {
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
     }
 
+    async fn delete_model_version(
+        &self,
+        request: Request<pb::DeleteModelVersionRequest>,
+    ) -> Result<Response<pb::DeleteModelVersionResponse>, Status> {
+        let call = model_request::delete_call(request.into_inner())?;
+        Ok(Response::new(model_response::deleted_version(self.models.delete(call).await?)))
+    }
+
+    async fn evaluate_model_version(
+        &self,
+        request: Request<pb::EvaluateModelVersionRequest>,
+    ) -> Result<Response<pb::EvaluateModelVersionResponse>, Status> {
+        let call = model_request::evaluate_call(request.into_inner(), &self.limits)?;
+        Ok(Response::new(comparison_response::evaluated_version(self.compare.evaluate(call).await?)))
+    }
+
     async fn compare_model_versions(
         &self,
         request: Request<pb::CompareModelVersionsRequest>,

@@ -126,6 +126,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("DATASET", name.to_string(), error.to_string());
             (Code::FailedPrecondition, "NOTHING_TO_COMPARE_ON")
         }
+        Error::UnusableHeldOut { classifier, problem } => {
+            details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
+            (Code::FailedPrecondition, "UNUSABLE_HELD_OUT_DOCUMENTS")
+        }
         Error::JobRunning(name) => {
             metadata.insert("training_job".to_owned(), name.to_string());
             (Code::Aborted, "JOB_RUNNING")
@@ -146,6 +150,14 @@ fn service_row(error: &Error) -> Row {
                 details.add_precondition_failure_violation("PROMOTION_CHECK", version.to_string(), check);
             }
             (Code::FailedPrecondition, "HELD_BACK")
+        }
+        Error::AliasedVersion { version, .. } => {
+            details.add_precondition_failure_violation("ALIAS", version.to_string(), error.to_string());
+            (Code::FailedPrecondition, "ALIASED_VERSION")
+        }
+        Error::BuiltInVersion(version) => {
+            details.add_precondition_failure_violation("BUILT_IN", version.to_string(), error.to_string());
+            (Code::FailedPrecondition, "BUILT_IN_VERSION")
         }
         Error::NoPreviousVersion(name) => {
             details.add_precondition_failure_violation("PREVIOUS_VERSION", name.to_string(), error.to_string());

@@ -136,6 +136,14 @@ impl Change<'_> {
         self.classifier.serving.store(Arc::new(serving));
     }
 
+    /// Lets go of a version that is stored no more; the record is what its classifier is without it.
+    pub(super) fn forget(&self, record: ClassifierRecord, number: NonZeroU32) {
+        let mut serving = Serving::clone(&self.serving());
+        serving.record = record;
+        serving.loaded.retain(|version| version.name.number != number);
+        self.classifier.serving.store(Arc::new(serving));
+    }
+
     /// Takes a version into memory.
     pub(super) fn load(&self, version: Arc<LiveVersion>) {
         let mut serving = Serving::clone(&self.serving());

@@ -2,15 +2,17 @@
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`promotion`] (moves of the stable one), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! that there are, and which answer), [`promotion`] (moves of the stable one), [`deletion`], [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
-//! these answer), [`compare`] (which of two is better), [`datasets`] (documents).
+//! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
 
 mod built_in;
 pub mod classify;
 pub mod compare;
 pub mod datasets;
+pub mod deletion;
 pub mod error;
+pub mod evaluate;
 pub mod gate;
 pub mod live;
 pub mod model_name;
@@ -33,7 +35,9 @@ use crate::store::{Store, StoreError};
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
 pub use compare::{CompareCall, CompareService, ComparedVersions, DifferingDocument};
 pub use datasets::DatasetService;
+pub use deletion::{DeleteCall, DeletedVersion};
 pub use error::{Error, FieldViolation};
+pub use evaluate::{EvaluateCall, EvaluatedVersion};
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
@@ -53,7 +57,7 @@ pub struct Services {
     pub models: Arc<Models>,
     /// Trains.
     pub training: Arc<TrainingService>,
-    /// Compares versions.
+    /// Compares and evaluates versions.
     pub compare: Arc<CompareService>,
     /// Keeps labelled documents.
     pub datasets: Arc<DatasetService>,
@@ -81,8 +85,14 @@ impl Services {
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
         let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
-        let compare = Arc::new(CompareService::new(store.clone(), Arc::clone(&models), training.pool()));
+        let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), max_topics);
         let datasets = Arc::new(DatasetService::new(store));
-        Ok(Self { classify: Arc::new(classify), models, training: Arc::new(training), compare, datasets })
+        Ok(Self {
+            classify: Arc::new(classify),
+            models,
+            training: Arc::new(training),
+            compare: Arc::new(compare),
+            datasets,
+        })
     }
 }

@@ -24,6 +24,8 @@ use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, Store
 pub struct Models {
     pub(super) store: Store,
     pub(super) live: LiveClassifiers,
+    /// The version that is the model which the server was started with.
+    pub(super) built_in: VersionName,
 }
 
 /// The end of a training job that made a version.
@@ -53,13 +55,14 @@ impl Models {
     pub async fn open(store: Store, model: Artifact) -> Result<Self, StoreError> {
         let name = ClassifierName::default();
         let number = built_in::register(&store, &name, &model).await?;
-        let models = Self { store, live: LiveClassifiers::default() };
+        let built_in = VersionName { classifier: name.clone(), number };
+        let models = Self { store, live: LiveClassifiers::default(), built_in };
         for record in models.store.classifiers().await? {
             models.live.add(record);
         }
         if let Some(classifier) = models.live.classifier(&name) {
             // From the program's own bytes, which needn't be read from the store.
-            let version = LiveVersion::new(VersionName { classifier: name.clone(), number }, model);
+            let version = LiveVersion::new(models.built_in.clone(), model);
             classifier.change().await.load(Arc::new(version));
         }
         if let Err(error) = models.resolve(&ModelName { classifier: name, ..ModelName::default() }).await {
@@ -207,9 +210,7 @@ impl Models {
         number: NonZeroU32,
     ) -> Result<VersionInfo, Error> {
         let record = self.store.version(classifier, number).await?;
-        let version = VersionSelector::Number(number);
-        let record =
-            record.ok_or_else(|| Error::UnknownVersion(ModelName { classifier: classifier.clone(), version }))?;
+        let record = record.ok_or_else(|| unknown(classifier, number))?;
         let details = VersionDetails::read(&record)?;
         Ok(VersionInfo { record, details })
     }
@@ -227,13 +228,20 @@ impl Models {
             }
             Err(error) => return Err(error),
         };
-        let out_of_fold = self.out_of_fold(&answering).await?;
-        Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) })
+        match self.out_of_fold(&answering).await {
+            Ok(out_of_fold) => Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) }),
+            // Deleted meanwhile: then another version is stable now, and storing what was compared with this one is refused.
+            Err(Error::UnknownVersion(_)) => Ok(Incumbent { stable, answering: None }),
+            Err(error) => Err(error),
+        }
     }
 
-    /// What a version's training said of its documents; nothing of one that wasn't trained here.
+    /// What a version's training said of its documents; nothing of one that wasn't trained here. A version that was deleted
+    /// since it was loaded is unknown: otherwise it would be judged by what it learned by heart.
     pub(super) async fn out_of_fold(&self, version: &LiveVersion) -> Result<OutOfFold, Error> {
-        let bytes = self.store.out_of_fold(&version.name.classifier, version.name.number).await?;
+        let VersionName { classifier, number } = &version.name;
+        let bytes = self.store.out_of_fold(classifier, *number).await?;
+        let bytes = bytes.ok_or_else(|| unknown(classifier, *number))?;
         Ok(OutOfFold::decode(&bytes, version.classifier.topics().len()))
     }
 
@@ -272,6 +280,10 @@ impl Models {
         }
         Ok(Some(ended_at_ms))
     }
+}
+
+fn unknown(classifier: &ClassifierName, number: NonZeroU32) -> Error {
+    Error::UnknownVersion(ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) })
 }
 
 /// The number of the version that a caller means, whether or not a number that is named exists.

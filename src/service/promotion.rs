@@ -119,6 +119,6 @@ pub(super) fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Resul
     if etag.is_none_or(|etag| etag == record.etag.to_string()) { Ok(()) } else { Err(stale(record)) }
 }
 
-fn stale(record: &ClassifierRecord) -> Error {
+pub(super) fn stale(record: &ClassifierRecord) -> Error {
     Error::StaleEtag { classifier: record.name.clone(), actual: record.etag.to_string() }
 }

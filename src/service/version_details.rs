@@ -12,8 +12,8 @@ use crate::classifier::Provenance;
 use crate::dataset::LabelKind;
 use crate::store::VersionRecord;
 
-/// Confusion matrices of more topics aren't stored here.
-const MAX_CONFUSED_TOPICS: usize = 200;
+/// Confusion matrices of more topics are neither stored here nor told.
+pub(super) const MAX_CONFUSED_TOPICS: usize = 200;
 
 /// The details of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

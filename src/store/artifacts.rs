@@ -61,6 +61,18 @@ pub(super) async fn insert_artifact(
     Ok(())
 }
 
+/// Deletes a model file that no version has.
+pub(super) async fn delete_unused_artifact(connection: &mut SqliteConnection, sha256: &[u8]) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM artifacts WHERE sha256 = $1 \
+         AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.artifact_sha256 = artifacts.sha256)",
+    )
+    .bind(sha256)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 fn sha256_of(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

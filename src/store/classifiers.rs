@@ -19,6 +19,26 @@ pub struct Aliases {
     pub candidate: Option<NonZeroU32>,
 }
 
+/// A name that a version has besides its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alias {
+    /// [`Aliases::stable`].
+    Stable,
+    /// [`Aliases::previous`].
+    Previous,
+    /// [`Aliases::candidate`].
+    Candidate,
+}
+
+impl Aliases {
+    /// The first alias that means a version, if any does.
+    pub fn alias_of(&self, number: NonZeroU32) -> Option<Alias> {
+        let aliases =
+            [(self.stable, Alias::Stable), (self.previous, Alias::Previous), (self.candidate, Alias::Candidate)];
+        aliases.into_iter().find(|(version, _)| *version == Some(number)).map(|(_, alias)| alias)
+    }
+}
+
 /// A classifier: its documents' newest revision, and its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassifierRecord {
@@ -30,7 +50,7 @@ pub struct ClassifierRecord {
     pub aliases: Aliases,
     /// The version with the highest number.
     pub latest: Option<NonZeroU32>,
-    /// Another one after every move of an alias.
+    /// Another one after every change of its versions or aliases.
     pub etag: u64,
 }
 

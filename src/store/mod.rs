@@ -28,7 +28,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::names::ClassifierName;
 pub use artifacts::NewArtifact;
-pub use classifiers::{Aliases, ClassifierRecord};
+pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};

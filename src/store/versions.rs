@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 
-use super::artifacts::insert_artifact;
+use super::artifacts::{delete_unused_artifact, insert_artifact};
 use super::classifiers::{read_classifier, touch_classifier, update_aliases};
 use super::{Aliases, ClassifierRecord, NewArtifact, Store, StoreError, now_ms, number, version_number};
 use crate::names::{ClassifierName, excerpt};
@@ -124,14 +124,18 @@ impl Store {
         rows.into_iter().map(|row| row.into_record(classifier)).collect()
     }
 
-    /// What was stored as a version's out-of-fold predictions.
+    /// What was stored as a version's out-of-fold predictions, if the version is there.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn out_of_fold(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<Vec<u8>, StoreError> {
+    pub async fn out_of_fold(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let stored = sqlx::query_scalar("SELECT out_of_fold FROM versions WHERE classifier = $1 AND number = $2");
-        let stored = stored.bind(classifier.as_str()).bind(i64::from(number.get())).fetch_optional(&self.pool).await?;
-        Ok(stored.unwrap_or_default())
+        let stored = stored.bind(classifier.as_str()).bind(i64::from(number.get()));
+        Ok(stored.fetch_optional(&self.pool).await?)
     }
 
     /// Stores a version that no job made; `aliases` says what the aliases mean then, given what they mean now and the new
@@ -151,6 +155,35 @@ impl Store {
         let record = read_classifier(&mut transaction, classifier).await?;
         transaction.commit().await?;
         Ok(record)
+    }
+
+    /// Deletes a version that has no alias, and its file if no other version has it. `None`, and nothing is deleted, when the
+    /// classifier isn't as in `record` any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn delete_version(
+        &self,
+        record: &ClassifierRecord,
+        number: NonZeroU32,
+    ) -> Result<Option<ClassifierRecord>, StoreError> {
+        let ClassifierRecord { name, aliases, etag, .. } = record;
+        let mut transaction = self.writer.begin().await?;
+        if !update_aliases(&mut transaction, name, Some(*etag), *aliases).await? {
+            return Ok(None);
+        }
+        let deleted: Option<Vec<u8>> =
+            sqlx::query_scalar("DELETE FROM versions WHERE classifier = $1 AND number = $2 RETURNING artifact_sha256")
+                .bind(name.as_str())
+                .bind(i64::from(number.get()))
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if let Some(sha256) = deleted {
+            delete_unused_artifact(&mut transaction, &sha256).await?;
+        }
+        let record = read_classifier(&mut transaction, name).await?;
+        transaction.commit().await?;
+        Ok(Some(record))
     }
 }
 
@@ -186,10 +219,7 @@ pub(super) async fn insert_version(
     .execute(&mut *connection)
     .await?;
     let before = read_classifier(connection, classifier).await?.aliases;
-    let after = aliases(before, new);
-    if after != before {
-        update_aliases(connection, classifier, None, after).await?;
-    }
+    update_aliases(connection, classifier, None, aliases(before, new)).await?;
     Ok(new)
 }
 

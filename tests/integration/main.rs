@@ -11,6 +11,8 @@ mod compare;
 mod crash;
 mod data_issues;
 mod dataset;
+mod delete;
+mod evaluate;
 mod lifecycle;
 mod load;
 mod server_info;

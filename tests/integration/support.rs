@@ -230,3 +230,12 @@ pub(crate) async fn server_with_three_versions() -> TestServer {
     assert!(!job.promoted && job.model_version == model_of("3"), "{job:?}");
     server
 }
+
+/// The model files in a data directory's database, by their SHA-256, sorted.
+pub(crate) async fn stored_artifacts(data_dir: &std::path::Path) -> Vec<String> {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data_dir.join("topicd.db")).read_only(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let artifacts = sqlx::query_scalar("SELECT lower(hex(sha256)) FROM artifacts ORDER BY 1").fetch_all(&pool).await;
+    pool.close().await;
+    artifacts.unwrap()
+}
