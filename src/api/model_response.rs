@@ -49,6 +49,7 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         origin: match record.origin {
             VersionOrigin::BuiltIn => Origin::BuiltIn.into(),
             VersionOrigin::Trained => Origin::Trained.into(),
+            VersionOrigin::Imported => Origin::Imported.into(),
         },
         training_job: job.map(|job| job.to_string()).unwrap_or_default(),
         dataset_revision: record.dataset_revision.unwrap_or(0),

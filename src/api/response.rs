@@ -93,6 +93,7 @@ pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>]) -> pb::GetSer
             max_message_examples: limits.max_message_examples.get(),
             max_training_jobs: limits.max_training_jobs.get(),
             max_topics: limits.max_topics.get(),
+            max_artifact_bytes: limits.max_artifact_bytes.get().into(),
         }),
         models: versions.iter().map(|version| served_model(version)).collect(),
     }

@@ -118,6 +118,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("VERSION", name.to_string(), error.to_string());
             (Code::FailedPrecondition, "NOTHING_TRAINED")
         }
+        Error::NothingPromoted(name) => {
+            details.add_precondition_failure_violation("STABLE_VERSION", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_PROMOTED")
+        }
         Error::UnusableDataset { classifier, problem } => {
             details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
             (Code::FailedPrecondition, "UNUSABLE_DATASET")
@@ -144,6 +148,11 @@ fn service_row(error: &Error) -> Row {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_comparisons".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "TOO_MANY_COMPARISONS")
+        }
+        Error::TooManyModelFiles { limit, .. } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_artifact_bytes".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TOO_MANY_MODEL_FILES")
         }
         Error::HeldBack { version, failed } => {
             for check in failed {

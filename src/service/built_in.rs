@@ -14,7 +14,7 @@ use crate::store::{NewArtifact, NewVersion, Store, StoreError, VersionOrigin, Ve
 /// Registers the model: the first time, and when it is another one than before, as a new version. It becomes the stable
 /// one if there is none, or if that came with the program too. Says the version's number.
 pub(super) async fn register(store: &Store, name: &ClassifierName, model: &Artifact) -> Result<NonZeroU32, StoreError> {
-    let details = VersionDetails::of_built_in(model);
+    let details = VersionDetails::of(model);
     match find(store, name, &details).await? {
         Some(number) => {
             go_back(store, name, number).await?;

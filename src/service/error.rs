@@ -33,6 +33,11 @@ pub enum Error {
     /// The classifier has documents, but no version.
     #[error("{0} has no version yet; call Train")]
     NothingTrained(ClassifierName),
+    /// The classifier has versions, but none that answers where none is named.
+    #[error(
+        "{0} has no stable version yet; name one of its versions, or call PromoteModelVersion to make it the stable one"
+    )]
+    NothingPromoted(ClassifierName),
     /// The stored documents can't be trained on.
     #[error("the stored documents of {classifier} can't be trained on: {problem}")]
     UnusableDataset {
@@ -67,6 +72,17 @@ pub enum Error {
     /// More comparisons and evaluations run or wait than the limit allows.
     #[error("{limit} comparisons and evaluations run or wait already, which is the limit; try again a little later")]
     TooManyComparisons {
+        /// The limit.
+        limit: u32,
+    },
+    /// More bytes of model files would be on their way than the limit allows.
+    #[error(
+        "the model file's {n_bytes} bytes and those of model files already on their way are more than the limit \
+         max_artifact_bytes ({limit}); try again a little later"
+    )]
+    TooManyModelFiles {
+        /// The bytes of the call's file.
+        n_bytes: u64,
         /// The limit.
         limit: u32,
     },

@@ -2,7 +2,7 @@
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`promotion`] (moves of the stable one), [`deletion`], [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! that there are, and which answer), [`promotion`] (moves of the stable one), [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
 //! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
 
@@ -15,6 +15,7 @@ pub mod error;
 pub mod evaluate;
 pub mod gate;
 pub mod live;
+pub mod model_files;
 pub mod model_name;
 pub mod models;
 pub mod out_of_fold;
@@ -39,6 +40,7 @@ pub use deletion::{DeleteCall, DeletedVersion};
 pub use error::{Error, FieldViolation};
 pub use evaluate::{EvaluateCall, EvaluatedVersion};
 pub use live::{LiveClassifiers, LiveVersion};
+pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, ModelFiles};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
 pub use promotion::{PromoteCall, RollbackCall};
@@ -55,6 +57,8 @@ pub struct Services {
     pub classify: Arc<ClassifyService>,
     /// Knows the versions, and which answer.
     pub models: Arc<Models>,
+    /// Sends model files, and takes them in.
+    pub model_files: Arc<ModelFiles>,
     /// Trains.
     pub training: Arc<TrainingService>,
     /// Compares and evaluates versions.
@@ -86,13 +90,9 @@ impl Services {
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
         let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
         let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), max_topics);
+        let model_files = Arc::new(ModelFiles::new(store.clone(), Arc::clone(&models), limits.max_artifact_bytes));
         let datasets = Arc::new(DatasetService::new(store));
-        Ok(Self {
-            classify: Arc::new(classify),
-            models,
-            training: Arc::new(training),
-            compare: Arc::new(compare),
-            datasets,
-        })
+        let (classify, training, compare) = (Arc::new(classify), Arc::new(training), Arc::new(compare));
+        Ok(Self { classify, models, model_files, training, compare, datasets })
     }
 }

@@ -223,7 +223,7 @@ impl Models {
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
         let answering = match self.resolve(&model).await {
             Ok(answering) => answering,
-            Err(Error::NothingTrained(_) | Error::DamagedVersion { .. }) => {
+            Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
                 return Ok(Incumbent { stable, answering: None });
             }
             Err(error) => return Err(error),
@@ -288,8 +288,9 @@ fn unknown(classifier: &ClassifierName, number: NonZeroU32) -> Error {
 
 /// The number of the version that a caller means, whether or not a number that is named exists.
 pub(super) fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32, Error> {
-    model.version.number_in(record).ok_or_else(|| match record.latest {
-        None => Error::NothingTrained(model.classifier.clone()),
-        Some(_) => Error::UnknownVersion(model.clone()),
+    model.version.number_in(record).ok_or_else(|| match (record.latest, model.version) {
+        (None, _) => Error::NothingTrained(model.classifier.clone()),
+        (Some(_), VersionSelector::Stable) => Error::NothingPromoted(model.classifier.clone()),
+        (Some(_), _) => Error::UnknownVersion(model.clone()),
     })
 }

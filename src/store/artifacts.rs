@@ -47,17 +47,21 @@ impl Store {
     }
 }
 
-/// Stores a model file, if it isn't there.
+/// Stores a model file. One that is there is written again: its bytes may have changed on the disk, and training the version
+/// again, or importing it, is how to mend that.
 pub(super) async fn insert_artifact(
     connection: &mut SqliteConnection,
     artifact: &NewArtifact,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO artifacts (sha256, n_bytes, content) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING")
-        .bind(&artifact.sha256[..])
-        .bind(artifact.bytes.len() as i64)
-        .bind(&artifact.bytes[..])
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO artifacts (sha256, n_bytes, content) VALUES ($1, $2, $3) \
+         ON CONFLICT (sha256) DO UPDATE SET n_bytes = excluded.n_bytes, content = excluded.content",
+    )
+    .bind(&artifact.sha256[..])
+    .bind(artifact.bytes.len() as i64)
+    .bind(&artifact.bytes[..])
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -54,6 +54,13 @@ pub struct ClassifierRecord {
     pub etag: u64,
 }
 
+impl ClassifierRecord {
+    /// A classifier that isn't stored yet.
+    pub fn new(name: ClassifierName) -> Self {
+        Self { name, dataset_revision: 0, aliases: Aliases::default(), latest: None, etag: 0 }
+    }
+}
+
 #[derive(FromRow)]
 struct ClassifierRow {
     name: String,

@@ -13,7 +13,7 @@ use super::{
 use crate::names::{ClassifierName, excerpt};
 
 /// How long a request id means the request that it first came with, in milliseconds.
-const REQUEST_ID_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
+pub(super) const REQUEST_ID_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

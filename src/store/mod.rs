@@ -8,13 +8,14 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `classifiers`, `versions`, `artifacts` (their files), `jobs`.
+//! (reading them), `classifiers`, `versions`, `artifacts` (their files), `imported_versions`, `jobs`.
 
 mod artifacts;
 mod classifiers;
 pub mod data_dir;
 mod examples;
 mod import;
+mod imported_versions;
 mod jobs;
 mod versions;
 
@@ -32,6 +33,7 @@ pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
+pub use imported_versions::ImportedVersion;
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
 pub use versions::{NewVersion, VersionOrigin, VersionRecord};
 

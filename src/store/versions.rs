@@ -17,6 +17,8 @@ pub enum VersionOrigin {
     BuiltIn,
     /// From a training job.
     Trained,
+    /// From a caller who sent its file.
+    Imported,
 }
 
 /// A stored version, without its file.
@@ -228,6 +230,7 @@ impl VersionOrigin {
         match self {
             Self::BuiltIn => "BUILT_IN",
             Self::Trained => "TRAINED",
+            Self::Imported => "IMPORTED",
         }
     }
 }
@@ -237,6 +240,7 @@ impl VersionRow {
         let origin = match self.origin.as_str() {
             "BUILT_IN" => VersionOrigin::BuiltIn,
             "TRAINED" => VersionOrigin::Trained,
+            "IMPORTED" => VersionOrigin::Imported,
             other => return Err(StoreError::Damaged { what: "version's origin", seen: excerpt(other) }),
         };
         let sha256: [u8; 32] = self.artifact_sha256[..]

@@ -15,6 +15,7 @@ mod delete;
 mod evaluate;
 mod lifecycle;
 mod load;
+mod model_files;
 mod server_info;
 mod support;
 mod topics;

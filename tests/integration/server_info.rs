@@ -25,6 +25,7 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_message_examples: 50_000,
         max_training_jobs: 16,
         max_topics: 1000,
+        max_artifact_bytes: 536_870_912,
     };
     assert_eq!(info.limits, Some(expected));
 

@@ -244,7 +244,7 @@ fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
         training_seconds: Some(prepared.seconds),
         checks: checks.to_vec(),
         self_test: prepared.self_test.clone(),
-        ..VersionDetails::of_built_in(&prepared.model)
+        ..VersionDetails::of(&prepared.model)
     }
 }
 
