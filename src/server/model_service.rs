@@ -34,7 +34,8 @@ impl model_service_server::ModelService for ModelService {
         &self,
         _: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
-        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions())))
+        let size = self.models.store_size().await?;
+        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions(), size)))
     }
 
     async fn list_classifiers(

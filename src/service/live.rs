@@ -28,13 +28,15 @@ pub struct LiveVersion {
     pub classifier: Classifier,
     /// The checksum of its model file.
     pub checksum: u64,
+    /// The length of its model file, which is about what it takes of memory: its large parts are views of the file's bytes.
+    pub n_bytes: u64,
 }
 
 impl LiveVersion {
     /// Lets a model answer under a name.
     pub fn new(name: VersionName, model: Artifact) -> Self {
-        let Artifact { classifier, checksum, .. } = model;
-        Self { name, classifier, checksum }
+        let Artifact { classifier, checksum, bytes } = model;
+        Self { name, classifier, checksum, n_bytes: bytes.len() as u64 }
     }
 }
 

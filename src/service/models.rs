@@ -17,7 +17,7 @@ use super::self_test;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
 use crate::names::ClassifierName;
-use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError};
+use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, StoreSize};
 
 /// The versions of all classifiers.
 #[derive(Debug)]
@@ -74,6 +74,14 @@ impl Models {
     /// The versions in memory.
     pub fn live(&self) -> &LiveClassifiers {
         &self.live
+    }
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`].
+    pub async fn store_size(&self) -> Result<StoreSize, Error> {
+        Ok(self.store.size().await?)
     }
 
     /// The version that a caller means; loads it if it isn't in memory.

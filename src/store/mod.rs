@@ -8,7 +8,8 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `classifiers`, `versions`, `artifacts` (their files), `imported_versions`, `jobs`.
+//! (reading them), `classifiers`, `versions`, `artifacts` (their files), `imported_versions`, `jobs`,
+//! `size`.
 
 mod artifacts;
 mod classifiers;
@@ -17,6 +18,7 @@ mod examples;
 mod import;
 mod imported_versions;
 mod jobs;
+mod size;
 mod versions;
 
 use std::num::NonZeroU32;
@@ -35,6 +37,7 @@ pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use imported_versions::ImportedVersion;
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
+pub use size::StoreSize;
 pub use versions::{NewVersion, VersionOrigin, VersionRecord};
 
 /// The database's file in the data directory; SQLite keeps others with this name in front beside it.
@@ -119,7 +122,7 @@ pub struct Store {
     /// The one connection that writes: SQLite lets one do so at a time. Writers wait for it here, in their order, and not each
     /// on a connection that a reader needs.
     writer: SqlitePool,
-    _data_dir: Arc<DataDir>,
+    data_dir: Arc<DataDir>,
 }
 
 impl Store {
@@ -148,7 +151,7 @@ impl Store {
         import::delete_unpublished(&writer).await?;
         jobs::fail_interrupted(&writer).await?;
         let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
-        Ok(Self { pool, writer, _data_dir: Arc::new(data_dir) })
+        Ok(Self { pool, writer, data_dir: Arc::new(data_dir) })
     }
 
     /// Closes the database; its write-ahead log goes to its place. Nothing can be asked of the store any more.

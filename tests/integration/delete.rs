@@ -85,6 +85,8 @@ async fn a_deleted_version_is_gone_and_its_number_is_never_given_again() {
         ] {
             assert_error(&refusal, Code::NotFound, "UNKNOWN_VERSION");
         }
+        let info = server.models().await.get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
+        assert!(info.models.iter().all(|model| model.model_version != model_of("3")), "{:?}", info.models);
         assert!(!stored_artifacts(&server.data_dir()).await.contains(&gone.artifact_sha256));
     };
     unknown(&server).await;
