@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abstention::{Abstention, AbstentionOptions, Decision};
 use crate::calibration::Calibrator;
-use crate::cancellation::IsCancelled;
+use crate::cancellation::{IsCancelled, never};
 use crate::dataset::LabelKind;
 use crate::decision::{DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
@@ -236,25 +236,39 @@ impl Classifier {
     /// Documents without a topic are left out where each document has one. The documents are taken for held-out ones: that it
     /// wasn't trained on them is for the caller to know.
     pub fn evaluate(&self, examples: &[LabeledDocument]) -> Evaluation {
+        self.evaluate_unless(examples, &never)
+    }
+
+    /// [`Self::evaluate`]; means nothing when it was cancelled.
+    pub fn evaluate_unless(&self, examples: &[LabeledDocument], is_cancelled: IsCancelled<'_>) -> Evaluation {
         let single_label = self.label_kind == LabelKind::SingleLabel;
         let TestSet { examples, topics, labels } = TestSet::new(examples, &self.topics, single_label);
         let own_numbers: Vec<usize> = self.topics.iter().filter_map(|topic| topics.binary_search(topic).ok()).collect();
-        let classified: Vec<Classification> = examples
-            .par_iter()
-            .map_init(ClassifyScratch::default, |scratch, example| {
-                self.classify(&example.document, &ClassifyOptions::default(), scratch)
-            })
-            .collect();
         let mut probabilities = Array2::zeros((examples.len(), topics.len()));
-        for (document, classification) in classified.iter().enumerate() {
-            for score in &classification.topics {
-                probabilities[(document, own_numbers[score.topic])] = score.probability;
+        let rows = probabilities.as_slice_mut().unwrap_or_default().par_chunks_mut(topics.len());
+        let assigned = rows.zip(&examples).map_init(ClassifyScratch::default, |scratch, (row, example)| {
+            if is_cancelled() {
+                return Vec::new();
             }
-        }
-        let assigned = Targets::new(self.topics.len(), classified.iter().map(|answer| self.assigned_in(answer)));
+            let classification = self.classify(&example.document, &ClassifyOptions::default(), scratch);
+            for score in &classification.topics {
+                row[own_numbers[score.topic]] = score.probability;
+            }
+            self.assigned_in(&classification)
+        });
+        let assigned = Targets::new(self.topics.len(), assigned.collect::<Vec<_>>());
         let predictions = Predictions { probabilities, assigned: assigned.among(&self.topics, &topics) };
         let evaluation = Evaluation::of(&predictions, &labels, &topics, single_label);
-        Evaluation { source: EvaluationSource::HeldOut, ..evaluation }
+        self.with_thresholds(Evaluation { source: EvaluationSource::HeldOut, ..evaluation })
+    }
+
+    /// An evaluation in which each topic of the classifier's has its threshold. Topics of labels that it doesn't know have none.
+    pub(crate) fn with_thresholds(&self, mut evaluation: Evaluation) -> Evaluation {
+        for of_topic in &mut evaluation.topics {
+            let place = self.topics.binary_search_by(|topic| topic.as_str().cmp(&of_topic.topic));
+            of_topic.threshold = place.ok().and_then(|topic| self.decision_rule.threshold(topic));
+        }
+        evaluation
     }
 
     /// The topics that the classifier assigns to documents, by place in [`Self::topics`]. Means nothing when it was

@@ -50,6 +50,8 @@ pub enum LogFormat {
 /// Room for what a request holds besides the document's title and text: its id, the model's name, options.
 const MESSAGE_OVERHEAD_BYTES: u32 = 4096;
 
+const MIB: u32 = 1024 * 1024;
+
 /// The limits that callers are held to; `GetServerInfo` tells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -67,11 +69,17 @@ pub struct Limits {
     pub max_training_jobs: NonZeroU32,
     /// The most topics that a classifier is trained on: memory and time of training grow with documents × topics.
     pub max_topics: NonZeroU32,
+    /// The largest model file that is imported, and how many bytes of model files are in memory on their way in or out; at
+    /// most [`Limits::MAX_ARTIFACT_BYTES`].
+    pub max_artifact_bytes: NonZeroU32,
 }
 
 impl Limits {
     /// The most documents that the contract allows in a batch.
     pub const MAX_BATCH_DOCUMENTS: NonZeroU32 = not_zero(256);
+
+    /// The longest model file that can be stored: SQLite's rows have at most 10⁹ bytes.
+    pub const MAX_ARTIFACT_BYTES: NonZeroU32 = not_zero(900 * MIB);
 
     /// Whether the limits go together: none may make another one a lie.
     ///
@@ -85,6 +93,8 @@ impl Limits {
             Err(LimitsError::BatchNeverAdmitted { max_batch_documents, max_documents_in_flight })
         } else if max_document_bytes.get().saturating_add(MESSAGE_OVERHEAD_BYTES) > max_message_bytes.get() {
             Err(LimitsError::DocumentFitsNoMessage { max_document_bytes, max_message_bytes })
+        } else if self.max_artifact_bytes > Self::MAX_ARTIFACT_BYTES {
+            Err(LimitsError::LargeArtifact(self.max_artifact_bytes))
         } else {
             Ok(())
         }
@@ -93,7 +103,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        const MIB: u32 = 1024 * 1024;
         Self {
             max_message_bytes: const { not_zero(16 * MIB) },
             max_document_bytes: const { not_zero(MIB) },
@@ -102,6 +111,7 @@ impl Default for Limits {
             max_message_examples: const { not_zero(50_000) },
             max_training_jobs: const { not_zero(16) },
             max_topics: const { not_zero(1000) },
+            max_artifact_bytes: const { not_zero(512 * MIB) },
         }
     }
 }
@@ -120,6 +130,9 @@ pub enum LimitsError {
     /// A batch is promised to have at most 256 documents.
     #[error("max_batch_documents is {0}; the most is {max}", max = Limits::MAX_BATCH_DOCUMENTS)]
     LargeBatch(NonZeroU32),
+    /// A longer file could be sent, but not stored.
+    #[error("max_artifact_bytes is {0}; the most is {max}", max = Limits::MAX_ARTIFACT_BYTES)]
+    LargeArtifact(NonZeroU32),
     /// A full batch would be refused however often it is tried.
     #[error(
         "max_batch_documents ({max_batch_documents}) is more than max_documents_in_flight \
@@ -162,6 +175,8 @@ mod tests {
             Err(LimitsError::DocumentFitsNoMessage { .. })
         ));
         let many = NonZeroU32::new(257).unwrap();
+        let long = NonZeroU32::new(900 * MIB + 1).unwrap();
+        assert_eq!(Limits { max_artifact_bytes: long, ..limits }.check(), Err(LimitsError::LargeArtifact(long)));
         assert_eq!(Limits { max_batch_documents: many, ..limits }.check(), Err(LimitsError::LargeBatch(many)));
     }
 }

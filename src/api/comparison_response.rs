@@ -1,8 +1,9 @@
-//! Compared versions → responses.
+//! Compared and evaluated versions → responses.
 
+use super::model_response::evaluation;
 use super::pb;
 use crate::evaluation::{ComparedMetrics, TopicComparison};
-use crate::service::{ComparedVersions, DifferingDocument};
+use crate::service::{ComparedVersions, DifferingDocument, EvaluatedVersion};
 
 /// Two versions, compared.
 pub fn compared_versions(compared: ComparedVersions) -> pb::CompareModelVersionsResponse {
@@ -22,6 +23,18 @@ pub fn compared_versions(compared: ComparedVersions) -> pb::CompareModelVersions
             differing_document_count: comparison.differing.len() as u64,
             differing_documents: differing_documents.into_iter().map(differing_document).collect(),
         }),
+    }
+}
+
+/// A version, evaluated.
+pub fn evaluated_version(evaluated: EvaluatedVersion) -> pb::EvaluateModelVersionResponse {
+    pb::EvaluateModelVersionResponse {
+        model_version: evaluated.version.to_string(),
+        dataset_revision: evaluated.dataset_revision.unwrap_or(0),
+        evaluation: Some(evaluation(&evaluated.evaluation)),
+        trained_on_document_count: evaluated.n_trained_on as u64,
+        unlabeled_document_count: evaluated.n_unlabelled as u64,
+        training_documents_known: evaluated.knows_training_documents,
     }
 }
 

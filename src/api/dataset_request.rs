@@ -5,7 +5,7 @@ use super::violations::Violations;
 use crate::config::Limits;
 use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
-use crate::service::{DeleteCall, Error, ExamplesCall, ListExamplesCall, RenameCall};
+use crate::service::{DeleteExamplesCall, Error, ExamplesCall, ListExamplesCall, RenameCall};
 
 /// The most documents of a page, and how many there are when the request doesn't say.
 const PAGE_SIZES: (u32, u32) = (100, 20);
@@ -133,7 +133,7 @@ pub fn rename_call(request: pb::RenameTopicRequest) -> Result<RenameCall, Error>
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every field that is wrong.
-pub fn delete_call(request: pb::DeleteExamplesRequest) -> Result<DeleteCall, Error> {
+pub fn delete_call(request: pb::DeleteExamplesRequest) -> Result<DeleteExamplesCall, Error> {
     let mut violations = Violations::default();
     let classifier = violations.check_classifier("classifier", &request.classifier);
     let given = request.content_hashes;
@@ -156,7 +156,7 @@ pub fn delete_call(request: pb::DeleteExamplesRequest) -> Result<DeleteCall, Err
         }
     }
     match classifier {
-        Some(classifier) if violations.is_empty() => Ok(DeleteCall { classifier, hashes }),
+        Some(classifier) if violations.is_empty() => Ok(DeleteExamplesCall { classifier, hashes }),
         _ => Err(violations.into_error()),
     }
 }

@@ -3,9 +3,11 @@
 use super::pb;
 use super::violations::{MAX_EXPLAINED_TERMS, Violations};
 use crate::config::Limits;
-use crate::document::{DocumentError, Topic};
+use crate::document::{DocumentError, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
-use crate::service::{CompareCall, DescribeTopicCall, Error, JobName, ModelName, PromoteCall, RollbackCall};
+use crate::service::{
+    CompareCall, DeleteCall, DescribeTopicCall, Error, EvaluateCall, JobName, ModelName, PromoteCall, RollbackCall,
+};
 use crate::topic_description::DEFAULT_TOPIC_TERMS;
 
 /// The most entries of a page, and how many there are when the request doesn't say.
@@ -83,6 +85,14 @@ pub fn promote_call(request: pb::PromoteModelVersionRequest) -> Result<PromoteCa
     Ok(PromoteCall { version, force: request.force, etag: given(request.etag) })
 }
 
+/// Checks a wish to delete.
+///
+/// # Errors
+/// [`Error::InvalidRequest`].
+pub fn delete_call(request: pb::DeleteModelVersionRequest) -> Result<DeleteCall, Error> {
+    Ok(DeleteCall { version: model_version(&request.model_version)?, etag: given(request.etag) })
+}
+
 /// Checks a wish to go back.
 ///
 /// # Errors
@@ -100,15 +110,7 @@ pub fn compare_call(request: pb::CompareModelVersionsRequest, limits: &Limits) -
     let pb::CompareModelVersionsRequest { model_version_a, model_version_b, inline_examples } = request;
     let first = violations.check_version("model_version_a", &model_version_a);
     let second = violations.check_version("model_version_b", &model_version_b);
-    let examples = inline_examples.map(|inline| {
-        let field = "inline_examples.examples";
-        if inline.examples.is_empty() {
-            let description =
-                "is empty; give labelled documents, or leave inline_examples out for the stored ones".to_owned();
-            violations.add(field, "REQUIRED", description);
-        }
-        violations.check_examples(field, 0, inline.examples, limits)
-    });
+    let examples = inline_examples.map(|inline| violations.check_inline(inline, limits));
     if let (Some(first), Some(second), None) = (&first, &second, &examples)
         && first.classifier != second.classifier
     {
@@ -121,6 +123,21 @@ pub fn compare_call(request: pb::CompareModelVersionsRequest, limits: &Limits) -
     }
     match (first, second) {
         (Some(first), Some(second)) if violations.is_empty() => Ok(CompareCall { first, second, examples }),
+        _ => Err(violations.into_error()),
+    }
+}
+
+/// Checks a wish to evaluate.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every field that is wrong.
+pub fn evaluate_call(request: pb::EvaluateModelVersionRequest, limits: &Limits) -> Result<EvaluateCall, Error> {
+    let mut violations = Violations::default();
+    let pb::EvaluateModelVersionRequest { model_version, inline_examples } = request;
+    let version = violations.check_version("model_version", &model_version);
+    let examples = inline_examples.map(|inline| violations.check_inline(inline, limits));
+    match version {
+        Some(version) if violations.is_empty() => Ok(EvaluateCall { version, examples }),
         _ => Err(violations.into_error()),
     }
 }
@@ -152,6 +169,19 @@ pub fn describe_topic_call(request: pb::DescribeTopicRequest) -> Result<Describe
     match (model, topic) {
         (Some(model), Some(topic)) if violations.is_empty() => Ok(DescribeTopicCall { model, topic, max_terms }),
         _ => Err(violations.into_error()),
+    }
+}
+
+impl Violations {
+    /// Documents that take the place of the stored ones.
+    fn check_inline(&mut self, inline: pb::InlineExamples, limits: &Limits) -> Vec<LabeledDocument> {
+        let field = "inline_examples.examples";
+        if inline.examples.is_empty() {
+            let description =
+                "is empty; give labelled documents, or leave inline_examples out for the stored ones".to_owned();
+            self.add(field, "REQUIRED", description);
+        }
+        self.check_examples(field, 0, inline.examples, limits)
     }
 }
 

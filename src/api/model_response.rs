@@ -15,7 +15,7 @@ use crate::evaluation::{CoveragePoint, Evaluation, EvaluationSource, Reliability
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
-use crate::service::{TrainingJob, Validation, VersionInfo, VersionName};
+use crate::service::{DeletedVersion, TrainingJob, Validation, VersionInfo, VersionName};
 use crate::store::{ClassifierRecord, ImportOutcome, JobState, TopicCount, VersionOrigin};
 use crate::training::Stage;
 use crate::training_config::TrainingConfig;
@@ -49,6 +49,7 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         origin: match record.origin {
             VersionOrigin::BuiltIn => Origin::BuiltIn.into(),
             VersionOrigin::Trained => Origin::Trained.into(),
+            VersionOrigin::Imported => Origin::Imported.into(),
         },
         training_job: job.map(|job| job.to_string()).unwrap_or_default(),
         dataset_revision: record.dataset_revision.unwrap_or(0),
@@ -70,6 +71,12 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         training_duration: details.training_seconds.and_then(duration),
         trained_by: provenance.software_version,
     }
+}
+
+/// A version that is there no more.
+pub fn deleted_version(deleted: DeletedVersion) -> pb::DeleteModelVersionResponse {
+    let DeletedVersion { version, classifier: record } = deleted;
+    pb::DeleteModelVersionResponse { model_version: version.to_string(), classifier: Some(classifier(&record)) }
 }
 
 /// A version among others: without what is large.
@@ -142,7 +149,7 @@ pub(super) fn topic_count(count: TopicCount) -> pb::TopicCount {
     pb::TopicCount { topic: count.topic, document_count: count.n_documents }
 }
 
-fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
+pub(super) fn evaluation(evaluation: &Evaluation) -> pb::Evaluation {
     let bin = |bin: &ReliabilityBin| pb::ReliabilityBin {
         count: bin.n as u64,
         mean_probability: bin.mean_probability,

@@ -10,6 +10,7 @@ use crate::config::Limits;
 use crate::document::Topic;
 use crate::explanation::{TermContribution, TopicExplanation};
 use crate::service::{Answer, LiveVersion};
+use crate::store::StoreSize;
 use crate::text::{Field, Span};
 
 /// The response that holds an answer.
@@ -82,7 +83,7 @@ fn decision(decision: Decision) -> pb::Decision {
 }
 
 /// The response that tells what the server is.
-pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>]) -> pb::GetServerInfoResponse {
+pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>], size: StoreSize) -> pb::GetServerInfoResponse {
     pb::GetServerInfoResponse {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         limits: Some(pb::Limits {
@@ -93,9 +94,16 @@ pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>]) -> pb::GetSer
             max_message_examples: limits.max_message_examples.get(),
             max_training_jobs: limits.max_training_jobs.get(),
             max_topics: limits.max_topics.get(),
+            max_artifact_bytes: limits.max_artifact_bytes.get().into(),
         }),
         models: versions.iter().map(|version| served_model(version)).collect(),
+        store: Some(store_size(size)),
     }
+}
+
+fn store_size(size: StoreSize) -> pb::StoreSize {
+    let StoreSize { database_bytes, artifact_bytes, n_documents, n_versions } = size;
+    pb::StoreSize { database_bytes, artifact_bytes, document_count: n_documents, version_count: n_versions }
 }
 
 fn served_model(version: &LiveVersion) -> pb::ServedModel {
@@ -107,5 +115,6 @@ fn served_model(version: &LiveVersion) -> pb::ServedModel {
         n_training_documents: classifier.provenance().n_documents as u64,
         checksum: format!("{:016x}", version.checksum),
         trained_by: classifier.provenance().software_version.clone(),
+        resident_bytes: version.n_bytes,
     }
 }

@@ -3,9 +3,6 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prost::Message;
-use sha2::{Digest, Sha256};
-
 use super::pb;
 use super::violations::Violations;
 use crate::config::Limits;
@@ -14,7 +11,6 @@ use crate::document::LabeledDocument;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::service::{Error, Scope, TrainCall};
-use crate::store::RequestId;
 use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, MAX_HELD_OUT_SHARE, TrainingConfig};
 
 /// Checks a request for a training.
@@ -23,7 +19,9 @@ use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, MAX_HELD_O
 /// [`Error::InvalidRequest`] with every field that is wrong.
 pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCall, Error> {
     let mut violations = Violations::default();
-    let request_id = violations.check_request_id(&request);
+    // What is asked is everything but how long to wait.
+    let asked = pb::TrainRequest { wait_timeout: None, ..request.clone() };
+    let request_id = violations.check_request_id("request_id", &request.request_id, &asked);
     let pb::TrainRequest { classifier, inline_examples, scope, config, wait_timeout, dataset_revision, .. } = request;
     let revision = (dataset_revision > 0).then_some(dataset_revision);
     let classifier = violations.check_classifier("classifier", &classifier);
@@ -212,19 +210,5 @@ impl Violations {
             self.add("wait_timeout", "OUT_OF_RANGE", "is negative; give 0 or more seconds".to_owned());
             Duration::ZERO
         })
-    }
-
-    /// The request's name, and what is asked under it: everything but how long to wait.
-    fn check_request_id(&mut self, request: &pb::TrainRequest) -> Option<RequestId> {
-        if request.request_id.is_empty() {
-            return None;
-        }
-        let Ok(id) = uuid::Uuid::try_parse(&request.request_id) else {
-            let description = "isn't a UUID; write one such as 123e4567-e89b-42d3-a456-426614174000".to_owned();
-            self.add("request_id", "MALFORMED_UUID", description);
-            return None;
-        };
-        let asked = pb::TrainRequest { wait_timeout: None, ..request.clone() };
-        Some(RequestId { id: id.to_string(), sha256: Sha256::digest(asked.encode_to_vec()).into() })
     }
 }

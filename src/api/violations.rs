@@ -7,6 +7,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+use prost::Message;
+use sha2::{Digest, Sha256};
+
 use super::pb;
 use crate::abstention::AbstentionOptions;
 use crate::classifier::ClassifyOptions;
@@ -16,6 +19,7 @@ use crate::document::{Date, Document, DocumentWeight, LabeledDocument, Split, To
 use crate::explanation::Explain;
 use crate::names::{ClassifierName, excerpt};
 use crate::service::{AcceptedDocument, Error, FieldViolation, JobName, ModelName};
+use crate::store::RequestId;
 
 /// The longest `document_id`, in bytes.
 pub const MAX_DOCUMENT_ID_BYTES: usize = 1024;
@@ -94,6 +98,24 @@ impl Violations {
 
     pub(super) fn check_job(&mut self, field: &str, name: &str) -> Option<JobName> {
         self.check_name(field, name)
+    }
+
+    /// The caller's name for a request, and what is asked under it.
+    pub(super) fn check_request_id(
+        &mut self,
+        field: &str,
+        request_id: &str,
+        asked: &impl Message,
+    ) -> Option<RequestId> {
+        if request_id.is_empty() {
+            return None;
+        }
+        let Ok(id) = uuid::Uuid::try_parse(request_id) else {
+            let description = "isn't a UUID; write one such as 123e4567-e89b-42d3-a456-426614174000".to_owned();
+            self.add(field, "MALFORMED_UUID", description);
+            return None;
+        };
+        Some(RequestId { id: id.to_string(), sha256: Sha256::digest(asked.encode_to_vec()).into() })
     }
 
     fn check_name<T: FromStr<Err: fmt::Display>>(&mut self, field: &str, name: &str) -> Option<T> {

@@ -62,6 +62,11 @@ pub struct Args {
     #[arg(long, env = "TOPICD_MAX_TOPICS", default_value_t = Limits::default().max_topics)]
     max_topics: NonZeroU32,
 
+    /// The largest model file that ImportModelVersion takes, in bytes, at most 943718400; also how many bytes of model files
+    /// are in memory at a time on their way in or out.
+    #[arg(long, env = "TOPICD_MAX_ARTIFACT_BYTES", default_value_t = Limits::default().max_artifact_bytes)]
+    max_artifact_bytes: NonZeroU32,
+
     /// The threads that train; they give way to those that answer. Left out: one for each processor.
     #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
     training_threads: Option<NonZeroU32>,
@@ -86,6 +91,7 @@ impl From<Args> for ServeConfig {
                 max_message_examples: args.max_message_examples,
                 max_training_jobs: args.max_training_jobs,
                 max_topics: args.max_topics,
+                max_artifact_bytes: args.max_artifact_bytes,
             },
             training_threads: args.training_threads,
             drain_timeout: Duration::from_secs(args.drain_seconds),

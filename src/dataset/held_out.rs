@@ -11,7 +11,7 @@ const N_HASHES: f64 = (1_u128 << 64) as f64;
 
 /// On which side a document is: the one that its split says, and where that isn't settled, held out if its place is below
 /// the share.
-pub(super) fn side(hash: ContentHash, example: &LabeledDocument, held_out_share: f64) -> Split {
+pub fn side(hash: ContentHash, example: &LabeledDocument, held_out_share: f64) -> Split {
     let by_place = || if place(hash) < held_out_share { Split::HeldOut } else { Split::Training };
     example.split.unwrap_or_else(by_place)
 }

@@ -55,7 +55,7 @@ where
         let uri = request.uri().clone();
         let deadline = Deadline::of_call(request.headers(), begun);
         request.extensions_mut().insert(deadline);
-        if uri.path() == IMPORT_EXAMPLES {
+        if IMPORTS.contains(&uri.path()) {
             request = request.map(|body| Body::new(WholeBody::new(body)));
         }
         let draining = self.draining.clone();
@@ -85,8 +85,8 @@ where
     }
 }
 
-/// The call that does something at the end of its stream.
-const IMPORT_EXAMPLES: &str = "/topicd.v1.DatasetService/ImportExamples";
+/// The calls that do something at the end of their streams.
+const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
 
 fn is_ours(path: &str) -> bool {
     path.starts_with("/topicd.")

@@ -9,6 +9,7 @@ mod deadline;
 mod drain;
 mod edge;
 mod inbound;
+mod model_files;
 mod model_service;
 mod status;
 mod whole_body;
@@ -126,8 +127,15 @@ fn routes(
         limits,
         draining: draining.clone(),
     };
-    let (classify, compare) = (Arc::clone(&services.classify), Arc::clone(&services.compare));
-    let model_service = ModelService { classify, compare, models, training, limits, draining: draining.clone() };
+    let model_service = ModelService {
+        classify: Arc::clone(&services.classify),
+        compare: Arc::clone(&services.compare),
+        models,
+        model_files: Arc::clone(&services.model_files),
+        training,
+        limits,
+        draining: draining.clone(),
+    };
     let dataset_service =
         DatasetService { datasets: Arc::clone(&services.datasets), limits, draining: draining.clone() };
     let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());

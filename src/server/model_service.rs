@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::drain::Draining;
+use super::inbound::Inbound;
+use super::model_files;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
 use crate::api::{comparison_response, model_request, model_response, response, topic_response};
 use crate::config::Limits;
-use crate::service::{ClassifyService, CompareService, Models, TrainingJob, TrainingService};
+use crate::service::panic::panicked;
+use crate::service::{ClassifyService, CompareService, ModelFiles, Models, TrainingJob, TrainingService};
 
 /// The methods of `topicd.v1.ModelService`.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(super) struct ModelService {
     pub(super) classify: Arc<ClassifyService>,
     pub(super) compare: Arc<CompareService>,
     pub(super) models: Arc<Models>,
+    pub(super) model_files: Arc<ModelFiles>,
     pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
     pub(super) draining: Draining,
@@ -30,7 +34,8 @@ impl model_service_server::ModelService for ModelService {
         &self,
         _: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
-        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions())))
+        let size = self.models.store_size().await?;
+        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions(), size)))
     }
 
     async fn list_classifiers(
@@ -87,6 +92,44 @@ impl model_service_server::ModelService for ModelService {
         let call = model_request::rollback_call(request.into_inner())?;
         let classifier = model_response::classifier(&self.models.rollback(call).await?);
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn delete_model_version(
+        &self,
+        request: Request<pb::DeleteModelVersionRequest>,
+    ) -> Result<Response<pb::DeleteModelVersionResponse>, Status> {
+        let call = model_request::delete_call(request.into_inner())?;
+        Ok(Response::new(model_response::deleted_version(self.models.delete(call).await?)))
+    }
+
+    type ExportModelVersionStream = BoxStream<'static, Result<pb::ExportModelVersionResponse, Status>>;
+
+    async fn export_model_version(
+        &self,
+        request: Request<pb::ExportModelVersionRequest>,
+    ) -> Result<Response<Self::ExportModelVersionStream>, Status> {
+        let name = model_request::model_version(&request.into_inner().model_version)?;
+        Ok(Response::new(model_files::export(self.model_files.export(&name).await?)))
+    }
+
+    async fn import_model_version(
+        &self,
+        request: Request<Streaming<pb::ImportModelVersionRequest>>,
+    ) -> Result<Response<pb::ImportModelVersionResponse>, Status> {
+        let messages = Inbound::new("ImportModelVersion", request, &self.draining);
+        let (files, limits) = (Arc::clone(&self.model_files), self.limits);
+        // On a task of its own: a version that is stored is taken into memory also when its caller is gone by then.
+        let import = tokio::spawn(async move { model_files::import(&files, &limits, messages).await });
+        let version = model_response::model_version(import.await.unwrap_or_else(|_| Err(panicked().into()))?);
+        Ok(Response::new(pb::ImportModelVersionResponse { model_version: Some(version) }))
+    }
+
+    async fn evaluate_model_version(
+        &self,
+        request: Request<pb::EvaluateModelVersionRequest>,
+    ) -> Result<Response<pb::EvaluateModelVersionResponse>, Status> {
+        let call = model_request::evaluate_call(request.into_inner(), &self.limits)?;
+        Ok(Response::new(comparison_response::evaluated_version(self.compare.evaluate(call).await?)))
     }
 
     async fn compare_model_versions(

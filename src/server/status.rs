@@ -135,6 +135,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("VERSION", name.to_string(), error.to_string());
             (Code::FailedPrecondition, "NOTHING_TRAINED")
         }
+        Error::NothingPromoted(name) => {
+            details.add_precondition_failure_violation("STABLE_VERSION", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_PROMOTED")
+        }
         Error::UnusableDataset { classifier, problem } => {
             details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
             (Code::FailedPrecondition, "UNUSABLE_DATASET")
@@ -142,6 +146,10 @@ fn service_row(error: &Error) -> Row {
         Error::NothingToCompareOn(name) => {
             details.add_precondition_failure_violation("DATASET", name.to_string(), error.to_string());
             (Code::FailedPrecondition, "NOTHING_TO_COMPARE_ON")
+        }
+        Error::UnusableHeldOut { classifier, problem } => {
+            details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
+            (Code::FailedPrecondition, "UNUSABLE_HELD_OUT_DOCUMENTS")
         }
         Error::JobRunning(name) => {
             metadata.insert("training_job".to_owned(), name.to_string());
@@ -158,11 +166,24 @@ fn service_row(error: &Error) -> Row {
             metadata.insert("max_comparisons".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "TOO_MANY_COMPARISONS")
         }
+        Error::TooManyModelFiles { limit, .. } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+            metadata.insert("max_artifact_bytes".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TOO_MANY_MODEL_FILES")
+        }
         Error::HeldBack { version, failed } => {
             for check in failed {
                 details.add_precondition_failure_violation("PROMOTION_CHECK", version.to_string(), check);
             }
             (Code::FailedPrecondition, "HELD_BACK")
+        }
+        Error::AliasedVersion { version, .. } => {
+            details.add_precondition_failure_violation("ALIAS", version.to_string(), error.to_string());
+            (Code::FailedPrecondition, "ALIASED_VERSION")
+        }
+        Error::BuiltInVersion(version) => {
+            details.add_precondition_failure_violation("BUILT_IN", version.to_string(), error.to_string());
+            (Code::FailedPrecondition, "BUILT_IN_VERSION")
         }
         Error::NoPreviousVersion(name) => {
             details.add_precondition_failure_violation("PREVIOUS_VERSION", name.to_string(), error.to_string());

@@ -1,9 +1,10 @@
 //! Comparing two versions for callers, on documents that neither is asked about if it was trained on them.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Error, FieldViolation};
 use super::live::LiveVersion;
@@ -20,19 +21,21 @@ use crate::names::ClassifierName;
 use crate::store::{Store, StoreError};
 use crate::targets::Targets;
 
-/// Comparisons that run or wait at a time; each may have a message full of documents.
+/// Comparisons and evaluations that run or wait at a time; each may have a message full of documents.
 const MAX_COMPARISONS: usize = 8;
 /// The most documents that an answer names; the others are counted.
 const MAX_NAMED_DOCUMENTS: usize = 20;
 
-/// Compares versions.
+/// Compares versions, and evaluates them.
 #[derive(Debug)]
 pub struct CompareService {
     store: Store,
-    models: Arc<Models>,
+    pub(super) models: Arc<Models>,
     /// The threads that train: they give way to those that answer.
-    pool: Arc<rayon::ThreadPool>,
-    /// One comparison at a time has its documents in memory; the others wait.
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    /// The most topics that a version is evaluated on.
+    pub(super) max_topics: NonZeroU32,
+    /// One comparison or evaluation at a time has its documents in memory; the others wait.
     turn: Arc<Semaphore>,
     /// For that one and those that wait.
     places: Arc<Semaphore>,
@@ -80,16 +83,16 @@ pub struct DifferingDocument {
 }
 
 /// A version, and what its training said of its documents.
-struct Judged {
-    version: Arc<LiveVersion>,
-    out_of_fold: OutOfFold,
+pub(super) struct Judged {
+    pub(super) version: Arc<LiveVersion>,
+    pub(super) out_of_fold: OutOfFold,
 }
 
 impl CompareService {
     /// Compares versions of a store's models on these threads.
-    pub fn new(store: Store, models: Arc<Models>, pool: Arc<rayon::ThreadPool>) -> Self {
+    pub fn new(store: Store, models: Arc<Models>, pool: Arc<rayon::ThreadPool>, max_topics: NonZeroU32) -> Self {
         let [turn, places] = [1, MAX_COMPARISONS].map(|n| Arc::new(Semaphore::new(n)));
-        Self { store, models, pool, turn, places }
+        Self { store, models, pool, max_topics, turn, places }
     }
 
     /// Compares two versions. A caller who doesn't wait any more ends it.
@@ -98,17 +101,17 @@ impl CompareService {
     /// A version is unknown, there is no labelled document, too many comparisons wait, or the store fails.
     pub async fn compare(&self, call: CompareCall) -> Result<ComparedVersions, Error> {
         let CompareCall { first, second, examples } = call;
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| Error::TooManyComparisons { limit: MAX_COMPARISONS as u32 })?;
+        let place = self.place()?;
         let versions = [self.models.resolve(&first).await?, self.models.resolve(&second).await?];
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| panicked())?;
+        let turn = self.turn().await?;
         let [first_version, second_version] = versions;
         let judged = [self.judged(first_version).await?, self.judged(second_version).await?];
         let classifier = first.classifier;
         let (examples, dataset_revision) = match examples {
             Some(examples) => (last_of_each(examples), None),
             None => {
-                let (examples, revision) = self.stored(&classifier).await?;
+                let stored = self.stored(&classifier, |_| true).await?;
+                let (examples, revision) = stored.ok_or_else(|| Error::NothingToCompareOn(classifier.clone()))?;
                 (examples, Some(revision))
             }
         };
@@ -124,24 +127,39 @@ impl CompareService {
         run_on(&self.pool, work).await
     }
 
-    async fn judged(&self, version: Arc<LiveVersion>) -> Result<Judged, Error> {
+    /// One of the places for those that run or wait, unless all are taken.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| Error::TooManyComparisons { limit: MAX_COMPARISONS as u32 })
+    }
+
+    /// Waits for the right to have documents in memory.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.turn).acquire_owned().await.map_err(|_| panicked())
+    }
+
+    pub(super) async fn judged(&self, version: Arc<LiveVersion>) -> Result<Judged, Error> {
         let out_of_fold = self.models.out_of_fold(&version).await?;
         Ok(Judged { version, out_of_fold })
     }
 
-    /// The stored documents of the newest revision, and its number.
-    async fn stored(&self, classifier: &ClassifierName) -> Result<(Vec<LabeledDocument>, u32), Error> {
+    /// The stored documents of the newest revision that `counts` lets through, and its number; `None` when there is none.
+    pub(super) async fn stored(
+        &self,
+        classifier: &ClassifierName,
+        counts: impl Fn(&LabeledDocument) -> bool,
+    ) -> Result<Option<(Vec<LabeledDocument>, u32)>, Error> {
         let mut stored = match self.store.examples(classifier, None).await {
-            Err(StoreError::UnknownClassifier(_)) => return Err(Error::NothingToCompareOn(classifier.clone())),
+            Err(StoreError::UnknownClassifier(_)) => return Ok(None),
             stored => stored?,
         };
         let mut examples = Vec::new();
         loop {
             let batch = stored.next_batch().await?;
             if batch.is_empty() {
-                return Ok((examples, stored.revision()));
+                return Ok(Some((examples, stored.revision())));
             }
-            examples.extend(batch);
+            examples.extend(batch.into_iter().filter(|example| counts(example)));
         }
     }
 }
@@ -190,7 +208,7 @@ fn differing_document(set: &TestSet<'_>, place: usize, by_first: &Targets, by_se
 }
 
 /// Of the same title and text the last one, in its place.
-fn last_of_each(mut examples: Vec<LabeledDocument>) -> Vec<LabeledDocument> {
+pub(super) fn last_of_each(mut examples: Vec<LabeledDocument>) -> Vec<LabeledDocument> {
     let mut seen = HashSet::with_capacity(examples.len());
     examples.reverse();
     examples.retain(|example| seen.insert(example.document.content_hash()));
@@ -198,8 +216,12 @@ fn last_of_each(mut examples: Vec<LabeledDocument>) -> Vec<LabeledDocument> {
     examples
 }
 
-fn no_labels() -> Error {
+pub(super) fn no_labels() -> Error {
+    unusable_examples("NO_TOPICS", "have no topic; give at least one document with a topic".to_owned())
+}
+
+/// What is wrong with documents that came with the call; completes a sentence that begins with the field.
+pub(super) fn unusable_examples(reason: &'static str, description: String) -> Error {
     let field = "inline_examples.examples".to_owned();
-    let description = "have no topic; give at least one document with a topic".to_owned();
-    Error::InvalidRequest(vec![FieldViolation { field, reason: "NO_TOPICS", description }])
+    Error::InvalidRequest(vec![FieldViolation { field, reason, description }])
 }

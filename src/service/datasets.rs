@@ -82,7 +82,7 @@ pub struct Renamed {
 
 /// A wish to erase documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeleteCall {
+pub struct DeleteExamplesCall {
     /// Whose.
     pub classifier: ClassifierName,
     /// Which.
@@ -231,8 +231,8 @@ impl DatasetService {
     ///
     /// # Errors
     /// The classifier doesn't exist or is being trained, or the store fails.
-    pub async fn delete(&self, call: DeleteCall) -> Result<Deleted, Error> {
-        let DeleteCall { classifier, hashes } = call;
+    pub async fn delete(&self, call: DeleteExamplesCall) -> Result<Deleted, Error> {
+        let DeleteExamplesCall { classifier, hashes } = call;
         self.models.classifier(&classifier).await?;
         // A training that has read them already would make a version of them.
         let _place = self.training.reserve(&classifier)?;
@@ -249,9 +249,9 @@ impl DatasetService {
     pub async fn compact(self: &Arc<Self>) -> Result<(u64, u64), Error> {
         let this = Arc::clone(self);
         let compacted = tokio::spawn(async move {
-            let before = this.store.database_bytes().await?;
+            let before = this.store.database_bytes().await;
             this.store.compact().await?;
-            let after = this.store.database_bytes().await?;
+            let after = this.store.database_bytes().await;
             tracing::info!(before, after, "the database was written anew");
             Ok((before, after))
         });
@@ -280,7 +280,8 @@ pub async fn versions_that_learned(
         below = Some(last.number.get());
         for version in &page {
             let out_of_fold = store.out_of_fold(classifier, version.number).await?;
-            if OutOfFold::learned_any(&out_of_fold, hashes) {
+            // A version that was deleted meanwhile has none.
+            if out_of_fold.is_some_and(|learned| OutOfFold::learned_any(&learned, hashes)) {
                 found.push(VersionName { classifier: classifier.clone(), number: version.number });
             }
         }

@@ -3,7 +3,7 @@
 use super::model_name::{JobName, ModelName, VersionName};
 use super::panic::{IncidentId, incident};
 use crate::names::{ClassifierName, excerpt};
-use crate::store::StoreError;
+use crate::store::{Alias, StoreError};
 
 /// Why a call, or one document of it, has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,11 @@ pub enum Error {
     /// The classifier has documents, but no version.
     #[error("{0} has no version yet; call Train")]
     NothingTrained(ClassifierName),
+    /// The classifier has versions, but none that answers where none is named.
+    #[error(
+        "{0} has no stable version yet; name one of its versions, or call PromoteModelVersion to make it the stable one"
+    )]
+    NothingPromoted(ClassifierName),
     /// The stored documents can't be trained on.
     #[error("the stored documents of {classifier} can't be trained on: {problem}")]
     UnusableDataset {
@@ -70,6 +75,14 @@ pub enum Error {
     /// There are no stored documents that versions can be compared on.
     #[error("{0} has no stored documents with a topic to compare on; import some, or give inline_examples")]
     NothingToCompareOn(ClassifierName),
+    /// The stored documents can't tell how good a version is.
+    #[error("the stored documents of {classifier} can't be evaluated on: {problem}")]
+    UnusableHeldOut {
+        /// Whose documents.
+        classifier: ClassifierName,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The classifier is being trained.
     #[error("{0} is running; wait for it, or cancel it")]
     JobRunning(JobName),
@@ -82,9 +95,20 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
-    /// More comparisons run or wait than the limit allows.
-    #[error("{limit} comparisons run or wait already, which is the limit; try again a little later")]
+    /// More comparisons and evaluations run or wait than the limit allows.
+    #[error("{limit} comparisons and evaluations run or wait already, which is the limit; try again a little later")]
     TooManyComparisons {
+        /// The limit.
+        limit: u32,
+    },
+    /// More bytes of model files would be on their way than the limit allows.
+    #[error(
+        "the model file's {n_bytes} bytes and those of model files already on their way are more than the limit \
+         max_artifact_bytes ({limit}); try again a little later"
+    )]
+    TooManyModelFiles {
+        /// The bytes of the call's file.
+        n_bytes: u64,
         /// The limit.
         limit: u32,
     },
@@ -96,6 +120,20 @@ pub enum Error {
         /// What it failed at.
         failed: Vec<String>,
     },
+    /// An alias means the version that is to be deleted.
+    #[error("{version} can't be deleted: {}", until(*alias))]
+    AliasedVersion {
+        /// The version.
+        version: VersionName,
+        /// What it is.
+        alias: Alias,
+    },
+    /// The version that is to be deleted would be there again after the next start.
+    #[error(
+        "{0} can't be deleted: it is the model that the server was started with, and would be registered again at the next \
+         start; start the server with another --model first"
+    )]
+    BuiltInVersion(VersionName),
     /// There is nothing to go back to.
     #[error("{0} has no previous version to go back to")]
     NoPreviousVersion(ClassifierName),
@@ -161,6 +199,22 @@ impl From<StoreError> for Error {
             }
             StoreError::InUse => Self::StorageInUse,
             error => Self::StoreFailed(incident(&error)),
+        }
+    }
+}
+
+/// Why a version with an alias stays, and how it loses the alias.
+fn until(alias: Alias) -> &'static str {
+    match alias {
+        Alias::Stable => {
+            "it is the stable version, which answers where none is named; promote another one, which makes this the previous \
+             version, and then one more"
+        }
+        Alias::Previous => {
+            "it is the previous version, which RollbackClassifier goes back to until another one is promoted"
+        }
+        Alias::Candidate => {
+            "it is the candidate, until it is promoted or a later training makes a version that is held back"
         }
     }
 }

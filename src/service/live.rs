@@ -28,13 +28,15 @@ pub struct LiveVersion {
     pub classifier: Classifier,
     /// The checksum of its model file.
     pub checksum: u64,
+    /// The length of its model file, which is about what it takes of memory: its large parts are views of the file's bytes.
+    pub n_bytes: u64,
 }
 
 impl LiveVersion {
     /// Lets a model answer under a name.
     pub fn new(name: VersionName, model: Artifact) -> Self {
-        let Artifact { classifier, checksum, .. } = model;
-        Self { name, classifier, checksum }
+        let Artifact { classifier, checksum, bytes } = model;
+        Self { name, classifier, checksum, n_bytes: bytes.len() as u64 }
     }
 }
 
@@ -133,6 +135,14 @@ impl Change<'_> {
         serving.record = record;
         serving.stable = stable.clone();
         serving.keep(stable);
+        self.classifier.serving.store(Arc::new(serving));
+    }
+
+    /// Lets go of a version that is stored no more; the record is what its classifier is without it.
+    pub(super) fn forget(&self, record: ClassifierRecord, number: NonZeroU32) {
+        let mut serving = Serving::clone(&self.serving());
+        serving.record = record;
+        serving.loaded.retain(|version| version.name.number != number);
         self.classifier.serving.store(Arc::new(serving));
     }
 

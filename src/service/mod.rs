@@ -2,20 +2,25 @@
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! that there are, and which answer), [`promotion`] (moves of the stable one), [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
-//! these answer), [`compare`] (which of two is better), [`datasets`] (documents).
+//! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
 
+mod built_in;
 pub mod classify;
 pub mod compare;
 pub mod datasets;
+pub mod deletion;
 pub mod error;
+pub mod evaluate;
 pub mod gate;
 pub mod live;
+pub mod model_files;
 pub mod model_name;
 pub mod models;
 pub mod out_of_fold;
 pub mod panic;
+pub mod promotion;
 pub mod self_test;
 pub mod topics;
 pub mod training;
@@ -31,13 +36,17 @@ use crate::store::{Store, StoreError};
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
 pub use compare::{CompareCall, CompareService, ComparedVersions, DifferingDocument};
 pub use datasets::{
-    DatasetService, DeleteCall, Deleted, ExamplePage, ExamplesCall, ListExamplesCall, RenameCall, Renamed,
+    DatasetService, DeleteExamplesCall, Deleted, ExamplePage, ExamplesCall, ListExamplesCall, RenameCall, Renamed,
     versions_that_learned,
 };
+pub use deletion::{DeleteCall, DeletedVersion};
 pub use error::{Error, FieldViolation};
+pub use evaluate::{EvaluateCall, EvaluatedVersion};
 pub use live::{LiveClassifiers, LiveVersion};
+pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, ModelFiles};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
-pub use models::{Models, PromoteCall, RollbackCall};
+pub use models::Models;
+pub use promotion::{PromoteCall, RollbackCall};
 pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};
@@ -51,9 +60,11 @@ pub struct Services {
     pub classify: Arc<ClassifyService>,
     /// Knows the versions, and which answer.
     pub models: Arc<Models>,
+    /// Sends model files, and takes them in.
+    pub model_files: Arc<ModelFiles>,
     /// Trains.
     pub training: Arc<TrainingService>,
-    /// Compares versions.
+    /// Compares and evaluates versions.
     pub compare: Arc<CompareService>,
     /// Keeps labelled documents.
     pub datasets: Arc<DatasetService>,
@@ -81,9 +92,10 @@ impl Services {
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
         let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
-        let compare = Arc::new(CompareService::new(store.clone(), Arc::clone(&models), training.pool()));
-        let training = Arc::new(training);
+        let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), max_topics);
+        let model_files = Arc::new(ModelFiles::new(store.clone(), Arc::clone(&models), limits.max_artifact_bytes));
+        let (classify, training, compare) = (Arc::new(classify), Arc::new(training), Arc::new(compare));
         let datasets = Arc::new(DatasetService::new(store, Arc::clone(&models), Arc::clone(&training)));
-        Ok(Self { classify: Arc::new(classify), models, training, compare, datasets })
+        Ok(Self { classify, models, model_files, training, compare, datasets })
     }
 }

@@ -1,49 +1,31 @@
-//! The versions of all classifiers: which there are, which answer, and the moves of the aliases.
+//! The versions of all classifiers: which there are, and which answer.
 //!
-//! The store says what is; [`LiveClassifiers`] holds what answers. A move is stored first and swapped in before its caller
+//! The store says what is; [`LiveClassifiers`] holds what answers. A change is stored first and swapped in before its caller
 //! is told, both under the classifier's lock for changes: after a crash in between, the next start answers by what is stored.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::built_in;
 use super::error::Error;
-use super::live::{Change, LiveClassifier, LiveClassifiers, LiveVersion};
+use super::live::{LiveClassifier, LiveClassifiers, LiveVersion};
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
 use super::panic::panicked;
+use super::promotion::promoted;
 use super::self_test;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
 use crate::names::ClassifierName;
-use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, VersionOrigin, VersionRecord};
+use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, StoreSize};
 
 /// The versions of all classifiers.
 #[derive(Debug)]
 pub struct Models {
-    store: Store,
-    live: LiveClassifiers,
-}
-
-/// A wish to move the alias `stable`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromoteCall {
-    /// The version that it shall mean.
-    pub version: ModelName,
-    /// Also if the gate held the version back.
-    pub force: bool,
-    /// Only if the classifier's etag is still this one.
-    pub etag: Option<String>,
-}
-
-/// A wish to go back to the version that was stable before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RollbackCall {
-    /// The classifier.
-    pub classifier: ClassifierName,
-    /// Only if the classifier's etag is still this one.
-    pub etag: Option<String>,
+    pub(super) store: Store,
+    pub(super) live: LiveClassifiers,
+    /// The version that is the model which the server was started with.
+    pub(super) built_in: VersionName,
 }
 
 /// The end of a training job that made a version.
@@ -70,24 +52,17 @@ impl Models {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn open(store: Store, built_in: Artifact) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, model: Artifact) -> Result<Self, StoreError> {
         let name = ClassifierName::default();
-        let details = VersionDetails::of_built_in(&built_in);
-        let registered = find_built_in(&store, &name, &details).await?;
-        let number = match registered {
-            Some(number) => {
-                go_back_to_built_in(&store, &name, number).await?;
-                number
-            }
-            None => register_built_in(&store, &name, &built_in, &details).await?,
-        };
-        let models = Self { store, live: LiveClassifiers::default() };
+        let number = built_in::register(&store, &name, &model).await?;
+        let built_in = VersionName { classifier: name.clone(), number };
+        let models = Self { store, live: LiveClassifiers::default(), built_in };
         for record in models.store.classifiers().await? {
             models.live.add(record);
         }
         if let Some(classifier) = models.live.classifier(&name) {
             // From the program's own bytes, which needn't be read from the store.
-            let version = LiveVersion::new(VersionName { classifier: name.clone(), number }, built_in);
+            let version = LiveVersion::new(models.built_in.clone(), model);
             classifier.change().await.load(Arc::new(version));
         }
         if let Err(error) = models.resolve(&ModelName { classifier: name, ..ModelName::default() }).await {
@@ -99,6 +74,14 @@ impl Models {
     /// The versions in memory.
     pub fn live(&self) -> &LiveClassifiers {
         &self.live
+    }
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`].
+    pub async fn store_size(&self) -> Result<StoreSize, Error> {
+        Ok(self.store.size().await?)
     }
 
     /// The version that a caller means; loads it if it isn't in memory.
@@ -141,7 +124,11 @@ impl Models {
     }
 
     /// Reads a version's file, and has it take its self-test.
-    async fn load_version(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<Arc<LiveVersion>, Error> {
+    pub(super) async fn load_version(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+    ) -> Result<Arc<LiveVersion>, Error> {
         let info = self.version_info(classifier, number).await?;
         let name = VersionName { classifier: classifier.clone(), number };
         let damaged = |problem: String| {
@@ -170,7 +157,7 @@ impl Models {
     }
 
     /// A classifier that is stored, also if that happened after the start.
-    async fn known(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
+    pub(super) async fn known(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
         if let Some(classifier) = self.live.classifier(name) {
             return Ok(classifier);
         }
@@ -225,86 +212,15 @@ impl Models {
             .collect()
     }
 
-    async fn version_info(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<VersionInfo, Error> {
+    pub(super) async fn version_info(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+    ) -> Result<VersionInfo, Error> {
         let record = self.store.version(classifier, number).await?;
-        let version = VersionSelector::Number(number);
-        let record =
-            record.ok_or_else(|| Error::UnknownVersion(ModelName { classifier: classifier.clone(), version }))?;
+        let record = record.ok_or_else(|| unknown(classifier, number))?;
         let details = VersionDetails::read(&record)?;
         Ok(VersionInfo { record, details })
-    }
-
-    /// Makes a version the stable one: loads it, has it take its self-test, stores the move and swaps it in. When this
-    /// returns, every later call for the stable version is answered by it. Promoting the stable version does nothing.
-    ///
-    /// # Errors
-    /// The version doesn't exist, was held back, can't be loaded, or the etag isn't the classifier's any more.
-    pub async fn promote(self: &Arc<Self>, call: PromoteCall) -> Result<ClassifierRecord, Error> {
-        let this = Arc::clone(self);
-        // On a task of its own, so that a move that is stored is swapped in also when its caller is gone by then.
-        let promoted = tokio::spawn(async move { this.promote_on_task(call).await });
-        promoted.await.unwrap_or_else(|_| Err(panicked()))
-    }
-
-    async fn promote_on_task(&self, call: PromoteCall) -> Result<ClassifierRecord, Error> {
-        let PromoteCall { version: model, force, etag } = call;
-        let classifier = self.known(&model.classifier).await?;
-        let change = classifier.change().await;
-        let record = self.classifier(&model.classifier).await?;
-        check_etag(&record, etag.as_deref())?;
-        let number = number_in(&record, &model)?;
-        if record.aliases.stable == Some(number) {
-            // It may be that it couldn't be loaded, and another one answers instead.
-            if change.serving().loaded(number).is_none() {
-                change.load(self.load_version(&model.classifier, number).await?);
-            }
-            return Ok(record);
-        }
-        let info = self.version_info(&model.classifier, number).await?;
-        let failed = info.details.checks.iter().filter(|check| !check.passed);
-        let failed: Vec<String> = failed.map(|check| check.description.clone()).collect();
-        if !failed.is_empty() && !force {
-            let version = VersionName { classifier: model.classifier, number };
-            return Err(Error::HeldBack { version, failed });
-        }
-        self.move_stable(&change, record, number).await
-    }
-
-    /// Makes the previous version the stable one, and the stable one the previous.
-    ///
-    /// # Errors
-    /// There is no previous version, it can't be loaded, or the etag isn't the classifier's any more.
-    pub async fn rollback(self: &Arc<Self>, call: RollbackCall) -> Result<ClassifierRecord, Error> {
-        let this = Arc::clone(self);
-        let rolled_back = tokio::spawn(async move { this.rollback_on_task(call).await });
-        rolled_back.await.unwrap_or_else(|_| Err(panicked()))
-    }
-
-    async fn rollback_on_task(&self, call: RollbackCall) -> Result<ClassifierRecord, Error> {
-        let classifier = self.known(&call.classifier).await?;
-        let change = classifier.change().await;
-        let record = self.classifier(&call.classifier).await?;
-        check_etag(&record, call.etag.as_deref())?;
-        let previous = record.aliases.previous.ok_or(Error::NoPreviousVersion(call.classifier))?;
-        self.move_stable(&change, record, previous).await
-    }
-
-    async fn move_stable(
-        &self,
-        change: &Change<'_>,
-        record: ClassifierRecord,
-        number: NonZeroU32,
-    ) -> Result<ClassifierRecord, Error> {
-        let version = match change.serving().loaded(number) {
-            Some(version) => Arc::clone(version),
-            None => self.load_version(&record.name, number).await?,
-        };
-        let aliases = promoted(record.aliases, number);
-        let moved = self.store.move_aliases(&record.name, record.etag, aliases).await?;
-        let record = moved.ok_or_else(|| stale(&record))?;
-        change.answer_with(record.clone(), Some(version));
-        tracing::info!(version = %VersionName { classifier: record.name.clone(), number }, "promoted");
-        Ok(record)
     }
 
     /// The stable version's number, and what a new version has to compare with: what answers in the stable version's
@@ -315,18 +231,25 @@ impl Models {
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
         let answering = match self.resolve(&model).await {
             Ok(answering) => answering,
-            Err(Error::NothingTrained(_) | Error::DamagedVersion { .. }) => {
+            Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
                 return Ok(Incumbent { stable, answering: None });
             }
             Err(error) => return Err(error),
         };
-        let out_of_fold = self.out_of_fold(&answering).await?;
-        Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) })
+        match self.out_of_fold(&answering).await {
+            Ok(out_of_fold) => Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) }),
+            // Deleted meanwhile: then another version is stable now, and storing what was compared with this one is refused.
+            Err(Error::UnknownVersion(_)) => Ok(Incumbent { stable, answering: None }),
+            Err(error) => Err(error),
+        }
     }
 
-    /// What a version's training said of its documents; nothing of one that wasn't trained here.
+    /// What a version's training said of its documents; nothing of one that wasn't trained here. A version that was deleted
+    /// since it was loaded is unknown: otherwise it would be judged by what it learned by heart.
     pub(super) async fn out_of_fold(&self, version: &LiveVersion) -> Result<OutOfFold, Error> {
-        let bytes = self.store.out_of_fold(&version.name.classifier, version.name.number).await?;
+        let VersionName { classifier, number } = &version.name;
+        let bytes = self.store.out_of_fold(classifier, *number).await?;
+        let bytes = bytes.ok_or_else(|| unknown(classifier, *number))?;
         Ok(OutOfFold::decode(&bytes, version.classifier.topics().len()))
     }
 
@@ -367,80 +290,15 @@ impl Models {
     }
 }
 
-/// The built-in version that is this very model.
-async fn find_built_in(
-    store: &Store,
-    name: &ClassifierName,
-    details: &VersionDetails,
-) -> Result<Option<NonZeroU32>, StoreError> {
-    let built_in = store.built_in_versions(name).await?;
-    let is_same =
-        |record: &VersionRecord| VersionDetails::read(record).is_ok_and(|stored| stored.checksum == details.checksum);
-    Ok(built_in.iter().find(|record| is_same(record)).map(|record| record.number))
-}
-
-/// Lets a built-in version that was registered before answer again if another built-in one does.
-async fn go_back_to_built_in(store: &Store, name: &ClassifierName, number: NonZeroU32) -> Result<(), StoreError> {
-    let Some(record) = store.classifier(name).await? else { return Ok(()) };
-    let Some(stable) = record.aliases.stable.filter(|stable| *stable != number) else { return Ok(()) };
-    let stable = store.version(name, stable).await?;
-    if stable.is_some_and(|stable| stable.origin == VersionOrigin::BuiltIn) {
-        // Nobody else has the store yet.
-        store.move_aliases(name, record.etag, promoted(record.aliases, number)).await?;
-    }
-    Ok(())
-}
-
-async fn register_built_in(
-    store: &Store,
-    name: &ClassifierName,
-    model: &Artifact,
-    details: &VersionDetails,
-) -> Result<NonZeroU32, StoreError> {
-    let stable = match store.classifier(name).await?.and_then(|record| record.aliases.stable) {
-        Some(number) => store.version(name, number).await?,
-        None => None,
-    };
-    let takes_over = stable.is_none_or(|stable| stable.origin == VersionOrigin::BuiltIn);
-    let version = NewVersion {
-        origin: VersionOrigin::BuiltIn,
-        job: None,
-        dataset_revision: None,
-        parent: None,
-        artifact: Bytes::clone(&model.bytes),
-        details: details.to_json(),
-        out_of_fold: Vec::new(),
-    };
-    let mut number = NonZeroU32::MIN;
-    let aliases = |before, new| {
-        number = new;
-        if takes_over { promoted(before, new) } else { before }
-    };
-    store.add_version(name, &version, aliases).await?;
-    Ok(number)
-}
-
-/// The aliases when a version has become the stable one.
-fn promoted(before: Aliases, number: NonZeroU32) -> Aliases {
-    Aliases {
-        stable: Some(number),
-        previous: before.stable,
-        candidate: before.candidate.filter(|candidate| *candidate != number),
-    }
+fn unknown(classifier: &ClassifierName, number: NonZeroU32) -> Error {
+    Error::UnknownVersion(ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) })
 }
 
 /// The number of the version that a caller means, whether or not a number that is named exists.
-fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32, Error> {
-    model.version.number_in(record).ok_or_else(|| match record.latest {
-        None => Error::NothingTrained(model.classifier.clone()),
-        Some(_) => Error::UnknownVersion(model.clone()),
+pub(super) fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32, Error> {
+    model.version.number_in(record).ok_or_else(|| match (record.latest, model.version) {
+        (None, _) => Error::NothingTrained(model.classifier.clone()),
+        (Some(_), VersionSelector::Stable) => Error::NothingPromoted(model.classifier.clone()),
+        (Some(_), _) => Error::UnknownVersion(model.clone()),
     })
-}
-
-fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Result<(), Error> {
-    if etag.is_none_or(|etag| etag == record.etag.to_string()) { Ok(()) } else { Err(stale(record)) }
-}
-
-fn stale(record: &ClassifierRecord) -> Error {
-    Error::StaleEtag { classifier: record.name.clone(), actual: record.etag.to_string() }
 }

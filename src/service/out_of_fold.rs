@@ -88,6 +88,11 @@ impl OutOfFold {
         hashes.iter().any(|&hash| learned.of(hash).is_some())
     }
 
+    /// Whether nothing is known of the documents that the version was trained on.
+    pub fn is_empty(&self) -> bool {
+        self.assigned.is_empty()
+    }
+
     /// What was assigned to a document, by place among the version's topics; `None` when it wasn't trained on.
     pub fn of(&self, hash: ContentHash) -> Option<&[u16]> {
         self.assigned.get(&key(hash)).map(Vec::as_slice)

@@ -12,8 +12,8 @@ use crate::classifier::Provenance;
 use crate::dataset::LabelKind;
 use crate::store::VersionRecord;
 
-/// Confusion matrices of more topics aren't stored here.
-const MAX_CONFUSED_TOPICS: usize = 200;
+/// Confusion matrices of more topics are neither stored here nor told.
+pub(super) const MAX_CONFUSED_TOPICS: usize = 200;
 
 /// The details of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct VersionDetails {
     /// What a document has to have so that topics are assigned to it.
     #[serde(default)]
     pub abstention: Abstention,
-    /// How long training took; nothing for a built-in version.
+    /// How long training took; nothing for a version that wasn't trained here.
     pub training_seconds: Option<f64>,
     /// What the gate found when it was made.
     pub checks: Vec<Check>,
@@ -40,8 +40,8 @@ pub struct VersionDetails {
 }
 
 impl VersionDetails {
-    /// The details of a model that nobody trained here.
-    pub fn of_built_in(model: &Artifact) -> Self {
+    /// The details of a model, as far as its file has them.
+    pub fn of(model: &Artifact) -> Self {
         let mut provenance = model.classifier.provenance().clone();
         // Its size is the square of the number of topics, and the model file has it.
         if model.classifier.topics().len() > MAX_CONFUSED_TOPICS {

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Sqlite};
 
+use super::classifiers::touch_classifier;
 use super::examples::{parse_topics, topic_pattern};
 use super::import::{Import, topics_json};
-use super::versions::touch_classifier;
 use super::{Store, StoreError, now_ms, number};
 use crate::document::{ContentHash, Topic};
 use crate::names::ClassifierName;

@@ -5,12 +5,15 @@ use std::num::NonZeroU32;
 use sqlx::FromRow;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::versions::{insert_version, read_classifier, touch_classifier, version_number};
-use super::{Aliases, ClassifierRecord, Import, ImportOutcome, NewVersion, Store, StoreError, now_ms, number};
+use super::classifiers::{read_classifier, touch_classifier};
+use super::versions::insert_version;
+use super::{
+    Aliases, ClassifierRecord, Import, ImportOutcome, NewVersion, Store, StoreError, now_ms, number, version_number,
+};
 use crate::names::{ClassifierName, excerpt};
 
 /// How long a request id means the request that it first came with, in milliseconds.
-const REQUEST_ID_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
+pub(super) const REQUEST_ID_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,16 +8,22 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `edits` (changing them), `versions`, `jobs`, `space`.
+//! (reading them), `edits` (changing them), `classifiers`, `versions`, `artifacts` (their files), `imported_versions`, `jobs`,
+//! `size`, `compaction`.
 
+mod artifacts;
+mod classifiers;
+mod compaction;
 pub mod data_dir;
 mod edits;
 mod examples;
 mod import;
+mod imported_versions;
 mod jobs;
-mod space;
+mod size;
 mod versions;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,12 +32,16 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::names::ClassifierName;
+pub use artifacts::NewArtifact;
+pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use edits::{DeleteOutcome, RenameOutcome};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
+pub use imported_versions::ImportedVersion;
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
-pub use versions::{Aliases, ClassifierRecord, NewVersion, VersionOrigin, VersionRecord};
+pub use size::StoreSize;
+pub use versions::{NewVersion, VersionOrigin, VersionRecord};
 
 /// The database's file in the data directory; SQLite keeps others with this name in front beside it.
 pub const FILE_NAME: &str = "topicd.db";
@@ -118,7 +128,7 @@ pub struct Store {
     /// The one connection that writes: SQLite lets one do so at a time. Writers wait for it here, in their order, and not each
     /// on a connection that a reader needs.
     writer: SqlitePool,
-    _data_dir: Arc<DataDir>,
+    data_dir: Arc<DataDir>,
 }
 
 impl Store {
@@ -148,7 +158,7 @@ impl Store {
         import::delete_unpublished(&writer).await?;
         jobs::fail_interrupted(&writer).await?;
         let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
-        Ok(Self { pool, writer, _data_dir: Arc::new(data_dir) })
+        Ok(Self { pool, writer, data_dir: Arc::new(data_dir) })
     }
 
     /// Closes the database; its write-ahead log goes to its place. Nothing can be asked of the store any more.
@@ -179,6 +189,12 @@ fn now_ms() -> i64 {
 /// A revision or a count, which the tables hold as BIGINT.
 fn number<T: TryFrom<i64>>(what: &'static str, stored: i64) -> Result<T, StoreError> {
     T::try_from(stored).map_err(|_| StoreError::Damaged { what, seen: stored.to_string() })
+}
+
+/// The number of a version or job.
+fn version_number(stored: i64) -> Result<NonZeroU32, StoreError> {
+    let number: u32 = number("number", stored)?;
+    NonZeroU32::new(number).ok_or_else(|| StoreError::Damaged { what: "number", seen: stored.to_string() })
 }
 
 #[cfg(test)]

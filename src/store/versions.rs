@@ -1,40 +1,14 @@
-//! Model versions with their files, and the aliases that say which of them answer.
+//! Model versions: stored with their files and the move of the aliases, never changed.
 
 use std::num::NonZeroU32;
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Store, StoreError, now_ms, number};
+use super::artifacts::{delete_unused_artifact, insert_artifact};
+use super::classifiers::{read_classifier, touch_classifier, update_aliases};
+use super::{Aliases, ClassifierRecord, NewArtifact, Store, StoreError, now_ms, number, version_number};
 use crate::names::{ClassifierName, excerpt};
-
-/// What the aliases of a classifier mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Aliases {
-    /// The version that answers when none is named.
-    pub stable: Option<NonZeroU32>,
-    /// The one that was stable before: what a rollback goes back to.
-    pub previous: Option<NonZeroU32>,
-    /// A version that was trained but not promoted.
-    pub candidate: Option<NonZeroU32>,
-}
-
-/// A classifier: its documents' newest revision, and its versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClassifierRecord {
-    /// Its name.
-    pub name: ClassifierName,
-    /// The newest revision of its stored documents; 0: it has none.
-    pub dataset_revision: u32,
-    /// Which versions have a name besides their number.
-    pub aliases: Aliases,
-    /// The version with the highest number.
-    pub latest: Option<NonZeroU32>,
-    /// Another one after every move of an alias.
-    pub etag: u64,
-}
 
 /// Where a version comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +17,8 @@ pub enum VersionOrigin {
     BuiltIn,
     /// From a training job.
     Trained,
+    /// From a caller who sent its file.
+    Imported,
 }
 
 /// A stored version, without its file.
@@ -82,22 +58,11 @@ pub struct NewVersion {
     /// The version that is stable meanwhile.
     pub parent: Option<NonZeroU32>,
     /// Its model file.
-    pub artifact: Bytes,
+    pub artifact: NewArtifact,
     /// JSON of the service's.
     pub details: String,
     /// The service's encoding of out-of-fold predictions; may be empty.
     pub out_of_fold: Vec<u8>,
-}
-
-#[derive(FromRow)]
-struct ClassifierRow {
-    name: String,
-    revision: i64,
-    stable: Option<i64>,
-    previous: Option<i64>,
-    candidate: Option<i64>,
-    etag: i64,
-    latest: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -113,34 +78,11 @@ struct VersionRow {
     details: String,
 }
 
-const SELECT_CLASSIFIERS: &str = "SELECT name, revision, stable, previous, candidate, etag, \
-    (SELECT MAX(number) FROM versions WHERE versions.classifier = classifiers.name) AS latest FROM classifiers";
-
 const SELECT_VERSIONS: &str = "SELECT versions.number, versions.created_at, versions.origin, versions.job, \
     versions.dataset_revision, versions.parent, versions.artifact_sha256, artifacts.n_bytes, versions.details \
     FROM versions JOIN artifacts ON artifacts.sha256 = versions.artifact_sha256 WHERE versions.classifier = $1";
 
 impl Store {
-    /// All classifiers, by name.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub async fn classifiers(&self) -> Result<Vec<ClassifierRecord>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!("{SELECT_CLASSIFIERS} ORDER BY name"));
-        let rows: Vec<ClassifierRow> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
-        rows.into_iter().map(ClassifierRecord::try_from).collect()
-    }
-
-    /// One classifier, if it is there.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub async fn classifier(&self, name: &ClassifierName) -> Result<Option<ClassifierRecord>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!("{SELECT_CLASSIFIERS} WHERE name = $1"));
-        let row: Option<ClassifierRow> = sqlx::query_as(sql).bind(name.as_str()).fetch_optional(&self.pool).await?;
-        row.map(ClassifierRecord::try_from).transpose()
-    }
-
     /// One version, if it is there.
     ///
     /// # Errors
@@ -184,33 +126,18 @@ impl Store {
         rows.into_iter().map(|row| row.into_record(classifier)).collect()
     }
 
-    /// A model file, checked against the name that it is stored by.
-    ///
-    /// # Errors
-    /// [`StoreError::DamagedArtifact`] when its bytes have changed, [`StoreError::Database`].
-    pub async fn artifact(&self, sha256: &[u8; 32]) -> Result<Bytes, StoreError> {
-        let content: Option<Vec<u8>> = sqlx::query_scalar("SELECT content FROM artifacts WHERE sha256 = $1")
-            .bind(&sha256[..])
-            .fetch_optional(&self.pool)
-            .await?;
-        let content = content.ok_or(StoreError::DamagedArtifact)?;
-        let (content, actual) = tokio::task::spawn_blocking(move || {
-            let actual = sha256_of(&content);
-            (content, actual)
-        })
-        .await
-        .map_err(|_| StoreError::DamagedArtifact)?;
-        if actual == *sha256 { Ok(content.into()) } else { Err(StoreError::DamagedArtifact) }
-    }
-
-    /// What was stored as a version's out-of-fold predictions.
+    /// What was stored as a version's out-of-fold predictions, if the version is there.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn out_of_fold(&self, classifier: &ClassifierName, number: NonZeroU32) -> Result<Vec<u8>, StoreError> {
+    pub async fn out_of_fold(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let stored = sqlx::query_scalar("SELECT out_of_fold FROM versions WHERE classifier = $1 AND number = $2");
-        let stored = stored.bind(classifier.as_str()).bind(i64::from(number.get())).fetch_optional(&self.pool).await?;
-        Ok(stored.unwrap_or_default())
+        let stored = stored.bind(classifier.as_str()).bind(i64::from(number.get()));
+        Ok(stored.fetch_optional(&self.pool).await?)
     }
 
     /// Stores a version that no job made; `aliases` says what the aliases mean then, given what they mean now and the new
@@ -232,49 +159,34 @@ impl Store {
         Ok(record)
     }
 
-    /// Moves the aliases of a classifier that is there; `None` when its etag isn't the expected one any more.
+    /// Deletes a version that has no alias, and its file if no other version has it. `None`, and nothing is deleted, when the
+    /// classifier isn't as in `record` any more.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn move_aliases(
+    pub async fn delete_version(
         &self,
-        classifier: &ClassifierName,
-        expected_etag: u64,
-        aliases: Aliases,
+        record: &ClassifierRecord,
+        number: NonZeroU32,
     ) -> Result<Option<ClassifierRecord>, StoreError> {
+        let ClassifierRecord { name, aliases, etag, .. } = record;
         let mut transaction = self.writer.begin().await?;
-        let moved = update_aliases(&mut transaction, classifier, Some(expected_etag), aliases).await?;
-        if !moved {
+        if !update_aliases(&mut transaction, name, Some(*etag), *aliases).await? {
             return Ok(None);
         }
-        let record = read_classifier(&mut transaction, classifier).await?;
+        let deleted: Option<Vec<u8>> =
+            sqlx::query_scalar("DELETE FROM versions WHERE classifier = $1 AND number = $2 RETURNING artifact_sha256")
+                .bind(name.as_str())
+                .bind(i64::from(number.get()))
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if let Some(sha256) = deleted {
+            delete_unused_artifact(&mut transaction, &sha256).await?;
+        }
+        let record = read_classifier(&mut transaction, name).await?;
         transaction.commit().await?;
         Ok(Some(record))
     }
-}
-
-/// Makes sure that a classifier is there, as the first statement of a transaction that writes.
-pub(super) async fn touch_classifier(
-    connection: &mut SqliteConnection,
-    classifier: &ClassifierName,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO classifiers (name, revision) VALUES ($1, 0) \
-         ON CONFLICT (name) DO UPDATE SET revision = classifiers.revision",
-    )
-    .bind(classifier.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn read_classifier(
-    connection: &mut SqliteConnection,
-    classifier: &ClassifierName,
-) -> Result<ClassifierRecord, StoreError> {
-    let sql = sqlx::AssertSqlSafe(format!("{SELECT_CLASSIFIERS} WHERE name = $1"));
-    let row: ClassifierRow = sqlx::query_as(sql).bind(classifier.as_str()).fetch_one(connection).await?;
-    row.try_into()
 }
 
 /// Stores a version under the next number, and moves the aliases.
@@ -291,13 +203,7 @@ pub(super) async fn insert_version(
     .fetch_one(&mut *connection)
     .await?;
     let new = version_number(stored)?;
-    let sha256 = sha256_of(&version.artifact);
-    sqlx::query("INSERT INTO artifacts (sha256, n_bytes, content) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING")
-        .bind(&sha256[..])
-        .bind(version.artifact.len() as i64)
-        .bind(&version.artifact[..])
-        .execute(&mut *connection)
-        .await?;
+    insert_artifact(connection, &version.artifact).await?;
     sqlx::query(
         "INSERT INTO versions (classifier, number, created_at, origin, job, dataset_revision, parent, \
          artifact_sha256, details, out_of_fold) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -309,38 +215,14 @@ pub(super) async fn insert_version(
     .bind(version.job.map(|job| i64::from(job.get())))
     .bind(version.dataset_revision.map(i64::from))
     .bind(version.parent.map(|parent| i64::from(parent.get())))
-    .bind(&sha256[..])
+    .bind(&version.artifact.sha256()[..])
     .bind(version.details.as_str())
     .bind(version.out_of_fold.as_slice())
     .execute(&mut *connection)
     .await?;
     let before = read_classifier(connection, classifier).await?.aliases;
-    let after = aliases(before, new);
-    if after != before {
-        update_aliases(connection, classifier, None, after).await?;
-    }
+    update_aliases(connection, classifier, None, aliases(before, new)).await?;
     Ok(new)
-}
-
-async fn update_aliases(
-    connection: &mut SqliteConnection,
-    classifier: &ClassifierName,
-    expected_etag: Option<u64>,
-    aliases: Aliases,
-) -> Result<bool, StoreError> {
-    let stored = |number: Option<NonZeroU32>| number.map(|number| i64::from(number.get()));
-    let updated = sqlx::query(
-        "UPDATE classifiers SET stable = $1, previous = $2, candidate = $3, etag = etag + 1 \
-         WHERE name = $4 AND etag = COALESCE($5, etag)",
-    )
-    .bind(stored(aliases.stable))
-    .bind(stored(aliases.previous))
-    .bind(stored(aliases.candidate))
-    .bind(classifier.as_str())
-    .bind(expected_etag.map(|etag| etag as i64))
-    .execute(connection)
-    .await?;
-    Ok(updated.rows_affected() == 1)
 }
 
 impl VersionOrigin {
@@ -348,27 +230,8 @@ impl VersionOrigin {
         match self {
             Self::BuiltIn => "BUILT_IN",
             Self::Trained => "TRAINED",
+            Self::Imported => "IMPORTED",
         }
-    }
-}
-
-impl TryFrom<ClassifierRow> for ClassifierRecord {
-    type Error = StoreError;
-
-    fn try_from(row: ClassifierRow) -> Result<Self, StoreError> {
-        let damaged = |_| StoreError::Damaged { what: "classifier's name", seen: excerpt(&row.name) };
-        let version = |stored: Option<i64>| stored.map(version_number).transpose();
-        Ok(Self {
-            name: row.name.parse().map_err(damaged)?,
-            dataset_revision: number("revision", row.revision)?,
-            aliases: Aliases {
-                stable: version(row.stable)?,
-                previous: version(row.previous)?,
-                candidate: version(row.candidate)?,
-            },
-            latest: version(row.latest)?,
-            etag: number("etag", row.etag)?,
-        })
     }
 }
 
@@ -377,6 +240,7 @@ impl VersionRow {
         let origin = match self.origin.as_str() {
             "BUILT_IN" => VersionOrigin::BuiltIn,
             "TRAINED" => VersionOrigin::Trained,
+            "IMPORTED" => VersionOrigin::Imported,
             other => return Err(StoreError::Damaged { what: "version's origin", seen: excerpt(other) }),
         };
         let sha256: [u8; 32] = self.artifact_sha256[..]
@@ -395,14 +259,4 @@ impl VersionRow {
             details: self.details,
         })
     }
-}
-
-/// The number of a version or job.
-pub(super) fn version_number(stored: i64) -> Result<NonZeroU32, StoreError> {
-    let number: u32 = number("number", stored)?;
-    NonZeroU32::new(number).ok_or_else(|| StoreError::Damaged { what: "number", seen: stored.to_string() })
-}
-
-fn sha256_of(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
 }

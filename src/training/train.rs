@@ -96,16 +96,13 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
 /// The classifier with an evaluation on the held-out documents, if there are any, and with each topic's threshold in it.
 fn evaluate_held_out(mut classifier: Classifier, dataset: &Dataset) -> Classifier {
     let held_out = dataset.held_out();
-    if !held_out.is_empty() {
+    if held_out.is_empty() {
+        let out_of_fold = classifier.provenance.evaluation.clone();
+        classifier.provenance.evaluation = classifier.with_thresholds(out_of_fold);
+    } else {
         classifier.provenance.evaluation = classifier.evaluate(held_out);
         classifier.provenance.n_held_out = held_out.len();
         classifier.provenance.n_documents_of_topics = dataset.targets().documents_per_topic();
-    }
-    let Classifier { topics, decision_rule, provenance, .. } = &mut classifier;
-    // Held-out documents may have topics that the classifier doesn't know: places aren't the same in both.
-    for of_topic in &mut provenance.evaluation.topics {
-        let place = topics.binary_search_by(|topic| topic.as_str().cmp(&of_topic.topic));
-        of_topic.threshold = place.ok().and_then(|topic| decision_rule.threshold(topic));
     }
     classifier
 }

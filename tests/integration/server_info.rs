@@ -7,9 +7,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
-use topicd::api::pb::{GetServerInfoRequest, Limits};
+use topicd::api::pb::{GetServerInfoRequest, Limits, StoreSize};
 
-use crate::support::{TestServer, article, assert_error, non_zero, request};
+use crate::support::{TestServer, article, assert_error, examples, non_zero, request, train_request};
 
 #[tokio::test]
 async fn server_info_tells_the_limits_and_the_models() {
@@ -25,6 +25,7 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_message_examples: 50_000,
         max_training_jobs: 16,
         max_topics: 1000,
+        max_artifact_bytes: 536_870_912,
     };
     assert_eq!(info.limits, Some(expected));
 
@@ -36,6 +37,38 @@ async fn server_info_tells_the_limits_and_the_models() {
     let mut topics: Vec<String> = answer.topics.into_iter().map(|score| score.topic).collect();
     topics.sort();
     assert_eq!(topics, model.topics);
+}
+
+async fn store_size(server: &TestServer) -> StoreSize {
+    let info = server.models().await.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner();
+    info.store.unwrap()
+}
+
+#[tokio::test]
+async fn server_info_tells_how_much_is_stored() {
+    let server = TestServer::start().await;
+    let info = server.models().await.get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner();
+    let before = info.store.unwrap();
+    // The program's own model, in memory and in the database.
+    assert_eq!((info.models[0].resident_bytes, before.version_count), (before.artifact_bytes, 1));
+    assert!(before.artifact_bytes > 1_000_000 && before.database_bytes > before.artifact_bytes, "{before:?}");
+    assert_eq!(before.document_count, 0);
+
+    server.train(train_request("desk", examples(0..40))).await;
+    // One of these is given another topic, and one is there already: they replace what was there, or change nothing.
+    let mut more = examples(38..60);
+    more[0].topics = vec!["sport".to_owned()];
+    server.train(train_request("desk", more)).await;
+    server.train(train_request("other", examples(0..20))).await;
+    let after = store_size(&server).await;
+    assert_eq!((after.document_count, after.version_count), (80, 4));
+    assert!(after.database_bytes > before.database_bytes && after.artifact_bytes > before.artifact_bytes, "{after:?}");
+
+    let on_disk = |name: &str| std::fs::metadata(server.data_dir().join(name)).map_or(0, |file| file.len());
+    assert_eq!(after.database_bytes, on_disk("topicd.db") + on_disk("topicd.db-wal"));
+    let server = server.restart().await;
+    let again = store_size(&server).await;
+    assert_eq!((again.document_count, again.artifact_bytes), (after.document_count, after.artifact_bytes));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::artifact::{self, Artifact};
 use topicd::config::ServeConfig;
 use topicd::server::{self, ServeError};
-use topicd::service::{ClassifyService, Services};
+use topicd::service::{ClassifyService, ModelFiles, Services};
 use topicd::store::{DataDir, Store};
 
 pub(crate) const MIB: usize = 1024 * 1024;
@@ -37,6 +37,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     /// What the server asks: tests use it to fill the server from inside.
     pub(crate) classify: Arc<ClassifyService>,
+    pub(crate) model_files: Arc<ModelFiles>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) running: JoinHandle<Result<(), ServeError>>,
     /// Where the data directory is; removed with the server.
@@ -60,10 +61,10 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let services = start_services(&config).await;
-        let classify = Arc::clone(&services.classify);
+        let (classify, model_files) = (Arc::clone(&services.classify), Arc::clone(&services.model_files));
         let running =
             tokio::spawn(async move { server::run(listener, &config, services, async { drop(stopped.await) }).await });
-        Self { address, classify, stop, running, parent }
+        Self { address, classify, model_files, stop, running, parent }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -93,10 +94,10 @@ impl TestServer {
 
     /// The same, with something done to the data in between.
     pub(crate) async fn restart_after(self, change: impl Future<Output = ()>) -> Self {
-        let Self { stop, running, parent, classify, .. } = self;
+        let Self { stop, running, parent, classify, model_files, .. } = self;
         stop.send(()).unwrap();
         running.await.unwrap().unwrap();
-        drop(classify);
+        drop((classify, model_files));
         change.await;
         Self::start_in(parent, |_| {}).await
     }
@@ -229,4 +230,13 @@ pub(crate) async fn server_with_three_versions() -> TestServer {
     let job = server.train(pb::TrainRequest { scope: pb::Scope::SourceOnly.into(), ..request }).await;
     assert!(!job.promoted && job.model_version == model_of("3"), "{job:?}");
     server
+}
+
+/// The model files in a data directory's database, by their SHA-256, sorted.
+pub(crate) async fn stored_artifacts(data_dir: &std::path::Path) -> Vec<String> {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data_dir.join("topicd.db")).read_only(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let artifacts = sqlx::query_scalar("SELECT lower(hex(sha256)) FROM artifacts ORDER BY 1").fetch_all(&pool).await;
+    pool.close().await;
+    artifacts.unwrap()
 }

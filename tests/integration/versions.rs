@@ -316,7 +316,7 @@ async fn a_damaged_version_is_told_and_the_previous_one_answers() {
 }
 
 /// Flips a bit of a version's stored model file.
-async fn damage(path: &std::path::Path, version: &pb::ModelVersion) {
+pub(crate) async fn damage(path: &std::path::Path, version: &pb::ModelVersion) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let key = "lower(hex(sha256)) = $1";

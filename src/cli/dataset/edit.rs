@@ -172,9 +172,9 @@ pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
 pub(super) async fn compact(args: &CompactArgs) -> CommandResult {
     let (before, after) = match args.place.open().await? {
         Place::Store(store) => {
-            let before = store.database_bytes().await?;
+            let before = store.database_bytes().await;
             store.compact().await?;
-            (before, store.database_bytes().await?)
+            (before, store.database_bytes().await)
         }
         Place::Server(channel) => {
             let answer = client(channel).compact_storage(pb::CompactStorageRequest {}).await.map_err(refusal)?;

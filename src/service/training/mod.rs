@@ -427,7 +427,8 @@ fn relabelled(examples: &[LabeledDocument], earlier: &HashMap<ContentHash, Label
     DataIssue::of_documents(IssueKind::Relabelled, &documents)
 }
 
-fn other_request() -> Error {
+/// What a caller is told who uses one name for two requests.
+pub(super) fn other_request() -> Error {
     Error::InvalidRequest(vec![FieldViolation {
         field: "request_id".to_owned(),
         reason: "REQUEST_ID_USED",

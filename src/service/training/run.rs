@@ -18,7 +18,7 @@ use crate::artifact::{self, Artifact};
 use crate::dataset::Dataset;
 use crate::dataset::issues::{DataIssue, find_issues};
 use crate::document::LabeledDocument;
-use crate::store::{JobState, NewVersion, Store, VersionOrigin};
+use crate::store::{JobState, NewArtifact, NewVersion, Store, VersionOrigin};
 use crate::targets::Targets;
 use crate::training::{Findings, Progress, TrainError, train};
 use crate::training_config::TrainingConfig;
@@ -53,6 +53,7 @@ struct Prepared {
     dataset: Dataset,
     assigned: Targets,
     model: Artifact,
+    artifact: NewArtifact,
     self_test: SelfTest,
     self_test_check: Check,
     seconds: f64,
@@ -147,7 +148,7 @@ impl Plan {
                 job: Some(job.name.number),
                 dataset_revision: job.details.dataset_revision,
                 parent,
-                artifact: prepared.model.bytes.clone(),
+                artifact: prepared.artifact.clone(),
                 details: details.to_json(),
                 out_of_fold: OutOfFold::encode(&prepared.dataset, &prepared.assigned),
             };
@@ -233,8 +234,9 @@ fn prepare(
     if !self_test_check.passed {
         return Err(failed(self_test_check.description));
     }
+    let artifact = NewArtifact::new(model.bytes.clone());
     let (assigned, seconds) = (trained.out_of_fold.assigned, begun.elapsed().as_secs_f64());
-    Ok(Prepared { dataset, assigned, model, self_test, self_test_check, seconds })
+    Ok(Prepared { dataset, assigned, model, artifact, self_test, self_test_check, seconds })
 }
 
 fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
@@ -242,7 +244,7 @@ fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
         training_seconds: Some(prepared.seconds),
         checks: checks.to_vec(),
         self_test: prepared.self_test.clone(),
-        ..VersionDetails::of_built_in(&prepared.model)
+        ..VersionDetails::of(&prepared.model)
     }
 }
 

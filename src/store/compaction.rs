@@ -1,4 +1,4 @@
-//! The database's own space: how much it takes, and how what was deleted leaves the disk.
+//! How what was deleted leaves the disk.
 //!
 //! SQLite is told to overwrite what is deleted (`secure_delete`), but pages that were rearranged may keep copies in their
 //! gaps, and the write-ahead log holds earlier pages until they have gone to their places. [`Store::compact`] writes the
@@ -7,17 +7,6 @@
 use super::{Store, StoreError};
 
 impl Store {
-    /// Bytes of the database's pages, without the write-ahead log.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn database_bytes(&self) -> Result<u64, StoreError> {
-        let bytes: i64 = sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(bytes.unsigned_abs())
-    }
-
     /// Writes the database anew, so that nothing that was deleted is left in its files. Readers go on meanwhile, writers
     /// wait.
     ///

@@ -1,0 +1,124 @@
+//! The moves of the alias `stable`: promoting a version, and going back to the one before.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::error::Error;
+use super::live::Change;
+use super::model_name::{ModelName, VersionName};
+use super::models::{Models, number_in};
+use super::panic::panicked;
+use crate::names::ClassifierName;
+use crate::store::{Aliases, ClassifierRecord};
+
+/// A wish to move the alias `stable`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromoteCall {
+    /// The version that it shall mean.
+    pub version: ModelName,
+    /// Also if the gate held the version back.
+    pub force: bool,
+    /// Only if the classifier's etag is still this one.
+    pub etag: Option<String>,
+}
+
+/// A wish to go back to the version that was stable before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackCall {
+    /// The classifier.
+    pub classifier: ClassifierName,
+    /// Only if the classifier's etag is still this one.
+    pub etag: Option<String>,
+}
+
+impl Models {
+    /// Makes a version the stable one: loads it, has it take its self-test, stores the move and swaps it in. When this
+    /// returns, every later call for the stable version is answered by it. Promoting the stable version does nothing.
+    ///
+    /// # Errors
+    /// The version doesn't exist, was held back, can't be loaded, or the etag isn't the classifier's any more.
+    pub async fn promote(self: &Arc<Self>, call: PromoteCall) -> Result<ClassifierRecord, Error> {
+        let this = Arc::clone(self);
+        // On a task of its own, so that a move that is stored is swapped in also when its caller is gone by then.
+        let promoted = tokio::spawn(async move { this.promote_on_task(call).await });
+        promoted.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn promote_on_task(&self, call: PromoteCall) -> Result<ClassifierRecord, Error> {
+        let PromoteCall { version: model, force, etag } = call;
+        let classifier = self.known(&model.classifier).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(&model.classifier).await?;
+        check_etag(&record, etag.as_deref())?;
+        let number = number_in(&record, &model)?;
+        if record.aliases.stable == Some(number) {
+            // It may be that it couldn't be loaded, and another one answers instead.
+            if change.serving().loaded(number).is_none() {
+                change.load(self.load_version(&model.classifier, number).await?);
+            }
+            return Ok(record);
+        }
+        let info = self.version_info(&model.classifier, number).await?;
+        let failed = info.details.checks.iter().filter(|check| !check.passed);
+        let failed: Vec<String> = failed.map(|check| check.description.clone()).collect();
+        if !failed.is_empty() && !force {
+            let version = VersionName { classifier: model.classifier, number };
+            return Err(Error::HeldBack { version, failed });
+        }
+        self.move_stable(&change, record, number).await
+    }
+
+    /// Makes the previous version the stable one, and the stable one the previous.
+    ///
+    /// # Errors
+    /// There is no previous version, it can't be loaded, or the etag isn't the classifier's any more.
+    pub async fn rollback(self: &Arc<Self>, call: RollbackCall) -> Result<ClassifierRecord, Error> {
+        let this = Arc::clone(self);
+        let rolled_back = tokio::spawn(async move { this.rollback_on_task(call).await });
+        rolled_back.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn rollback_on_task(&self, call: RollbackCall) -> Result<ClassifierRecord, Error> {
+        let classifier = self.known(&call.classifier).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(&call.classifier).await?;
+        check_etag(&record, call.etag.as_deref())?;
+        let previous = record.aliases.previous.ok_or(Error::NoPreviousVersion(call.classifier))?;
+        self.move_stable(&change, record, previous).await
+    }
+
+    async fn move_stable(
+        &self,
+        change: &Change<'_>,
+        record: ClassifierRecord,
+        number: NonZeroU32,
+    ) -> Result<ClassifierRecord, Error> {
+        let version = match change.serving().loaded(number) {
+            Some(version) => Arc::clone(version),
+            None => self.load_version(&record.name, number).await?,
+        };
+        let aliases = promoted(record.aliases, number);
+        let moved = self.store.move_aliases(&record.name, record.etag, aliases).await?;
+        let record = moved.ok_or_else(|| stale(&record))?;
+        change.answer_with(record.clone(), Some(version));
+        tracing::info!(version = %VersionName { classifier: record.name.clone(), number }, "promoted");
+        Ok(record)
+    }
+}
+
+/// The aliases when a version has become the stable one.
+pub(super) fn promoted(before: Aliases, number: NonZeroU32) -> Aliases {
+    Aliases {
+        stable: Some(number),
+        previous: before.stable,
+        candidate: before.candidate.filter(|candidate| *candidate != number),
+    }
+}
+
+pub(super) fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Result<(), Error> {
+    if etag.is_none_or(|etag| etag == record.etag.to_string()) { Ok(()) } else { Err(stale(record)) }
+}
+
+pub(super) fn stale(record: &ClassifierRecord) -> Error {
+    Error::StaleEtag { classifier: record.name.clone(), actual: record.etag.to_string() }
+}
