@@ -8,6 +8,7 @@ use super::pb::evaluation::Source;
 use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
+use super::promotion::promotion_policy;
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
@@ -115,6 +116,7 @@ pub fn training_job(job: TrainingJob) -> pb::TrainingJob {
         dataset_revision: details.dataset_revision.unwrap_or(0),
         config: Some(training_config(&details.config)),
         training_duration: if has_ended { duration(details.seconds) } else { None },
+        promotion_policy: details.promotion_policy.as_ref().map(promotion_policy),
     }
 }
 

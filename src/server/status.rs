@@ -118,6 +118,10 @@ fn service_row(error: &Error) -> Row {
             details.add_precondition_failure_violation("VERSION", name.to_string(), error.to_string());
             (Code::FailedPrecondition, "NOTHING_TRAINED")
         }
+        Error::NothingPromoted(name) => {
+            details.add_precondition_failure_violation("STABLE_VERSION", name.to_string(), error.to_string());
+            (Code::FailedPrecondition, "NOTHING_PROMOTED")
+        }
         Error::UnusableDataset { classifier, problem } => {
             details.add_precondition_failure_violation("DATASET", classifier.to_string(), problem);
             (Code::FailedPrecondition, "UNUSABLE_DATASET")

@@ -33,6 +33,9 @@ pub enum Error {
     /// The classifier has documents, but no version.
     #[error("{0} has no version yet; call Train")]
     NothingTrained(ClassifierName),
+    /// The classifier has versions, but none has become the stable one.
+    #[error("{0} has versions, but none is stable yet; promote one with PromoteModelVersion, or name its version")]
+    NothingPromoted(ClassifierName),
     /// The stored documents can't be trained on.
     #[error("the stored documents of {classifier} can't be trained on: {problem}")]
     UnusableDataset {

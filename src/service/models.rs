@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::Error;
+use super::gate::Verdict;
 use super::live::{Change, LiveClassifier, LiveClassifiers, LiveVersion};
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
@@ -53,8 +54,8 @@ pub(super) struct TrainedVersion {
     pub(super) version: NewVersion,
     /// Read from the version's file.
     pub(super) model: Artifact,
-    /// Whether it takes the place of the version's parent.
-    pub(super) promoted: bool,
+    /// Which alias it gets.
+    pub(super) verdict: Verdict,
 }
 
 /// What a version that was just trained wants to take the place of.
@@ -315,7 +316,7 @@ impl Models {
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
         let answering = match self.resolve(&model).await {
             Ok(answering) => answering,
-            Err(Error::NothingTrained(_) | Error::DamagedVersion { .. }) => {
+            Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
                 return Ok(Incumbent { stable, answering: None });
             }
             Err(error) => return Err(error),
@@ -330,7 +331,7 @@ impl Models {
         Ok(OutOfFold::decode(&bytes, version.classifier.topics().len()))
     }
 
-    /// Ends a job with the version that it made, which answers if it was promoted; says when. `details` makes the job's
+    /// Ends a job with the version that it made, which answers if it is stable; says when. `details` makes the job's
     /// details, given the version's number. `None`, and nothing is stored, when another version is stable than the one
     /// that this was compared with.
     pub(super) async fn add_trained(
@@ -344,9 +345,11 @@ impl Models {
         if record.aliases.stable != trained.version.parent {
             return Ok(None);
         }
-        let TrainedVersion { classifier: name, job, version, model, promoted: is_promoted } = trained;
-        let aliases = move |before, new| {
-            if is_promoted { promoted(before, new) } else { Aliases { candidate: Some(new), ..before } }
+        let TrainedVersion { classifier: name, job, version, model, verdict } = trained;
+        let aliases = move |before, new| match verdict {
+            Verdict::Stable => promoted(before, new),
+            Verdict::Candidate => Aliases { candidate: Some(new), ..before },
+            Verdict::Stored => before,
         };
         let mut number = NonZeroU32::MIN;
         let job_details = |made: Option<NonZeroU32>| {
@@ -356,11 +359,13 @@ impl Models {
         let (record, ended_at_ms) =
             self.store.end_job(&name, job, JobState::Succeeded, Some(&version), aliases, job_details).await?;
         let live = Arc::new(LiveVersion::new(VersionName { classifier: name, number }, model));
-        if is_promoted {
+        if verdict == Verdict::Stable {
             change.answer_with(record, Some(live));
-        } else {
-            let stable = change.serving().stable().cloned();
-            change.answer_with(record, stable);
+            return Ok(Some(ended_at_ms));
+        }
+        let stable = change.serving().stable().cloned();
+        change.answer_with(record, stable);
+        if verdict == Verdict::Candidate {
             change.load(live);
         }
         Ok(Some(ended_at_ms))
@@ -433,6 +438,7 @@ fn promoted(before: Aliases, number: NonZeroU32) -> Aliases {
 fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32, Error> {
     model.version.number_in(record).ok_or_else(|| match record.latest {
         None => Error::NothingTrained(model.classifier.clone()),
+        Some(_) if model.version == VersionSelector::Stable => Error::NothingPromoted(model.classifier.clone()),
         Some(_) => Error::UnknownVersion(model.clone()),
     })
 }

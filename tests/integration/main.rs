@@ -13,6 +13,7 @@ mod data_issues;
 mod dataset;
 mod lifecycle;
 mod load;
+mod promotion;
 mod server_info;
 mod support;
 mod topics;
