@@ -155,6 +155,6 @@ pub fn describe_topic_call(request: pb::DescribeTopicRequest) -> Result<Describe
     }
 }
 
-fn given(etag: String) -> Option<String> {
+pub(super) fn given(etag: String) -> Option<String> {
     Some(etag).filter(|etag| !etag.is_empty())
 }

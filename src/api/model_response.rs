@@ -9,6 +9,7 @@ use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
 use super::promotion::promotion_policy;
+use super::settings::classifier_settings;
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
@@ -16,18 +17,22 @@ use crate::evaluation::{CoveragePoint, Evaluation, EvaluationSource, Reliability
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
-use crate::service::{TrainingJob, Validation, VersionInfo, VersionName};
+use crate::service::{ClassifierSettings, Error, TrainingJob, Validation, VersionInfo, VersionName};
 use crate::store::{ClassifierRecord, ImportOutcome, JobState, TopicCount, VersionOrigin};
 use crate::training::Stage;
 use crate::training_config::TrainingConfig;
 
 /// A classifier.
-pub fn classifier(record: &ClassifierRecord) -> pb::Classifier {
+///
+/// # Errors
+/// [`Error::StoreFailed`] when its settings can't be read.
+pub fn classifier(record: &ClassifierRecord) -> Result<pb::Classifier, Error> {
+    let settings = classifier_settings(&ClassifierSettings::read(record)?);
     let version = |number: Option<NonZeroU32>| {
         let name = number.map(|number| VersionName { classifier: record.name.clone(), number });
         name.map(|name| name.to_string()).unwrap_or_default()
     };
-    pb::Classifier {
+    Ok(pb::Classifier {
         name: record.name.to_string(),
         stable_version: version(record.aliases.stable),
         previous_version: version(record.aliases.previous),
@@ -35,7 +40,8 @@ pub fn classifier(record: &ClassifierRecord) -> pb::Classifier {
         latest_version: version(record.latest),
         dataset_revision: record.dataset_revision,
         etag: record.etag.to_string(),
-    }
+        settings: Some(settings),
+    })
 }
 
 /// A version.

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::drain::Draining;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::{comparison_response, model_request, model_response, response, topic_response};
+use crate::api::{comparison_response, model_request, model_response, response, settings, topic_response};
 use crate::config::Limits;
 use crate::service::{ClassifyService, CompareService, Models, TrainingJob, TrainingService};
 
@@ -37,7 +37,8 @@ impl model_service_server::ModelService for ModelService {
         &self,
         _: Request<pb::ListClassifiersRequest>,
     ) -> Result<Response<pb::ListClassifiersResponse>, Status> {
-        let classifiers = self.models.classifiers().await?.iter().map(model_response::classifier).collect();
+        let classifiers = self.models.classifiers().await?;
+        let classifiers = classifiers.iter().map(model_response::classifier).collect::<Result<_, _>>()?;
         Ok(Response::new(pb::ListClassifiersResponse { classifiers }))
     }
 
@@ -46,8 +47,17 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::GetClassifierRequest>,
     ) -> Result<Response<pb::GetClassifierResponse>, Status> {
         let name = model_request::classifier(&request.into_inner().classifier)?;
-        let classifier = model_response::classifier(&self.models.classifier(&name).await?);
+        let classifier = model_response::classifier(&self.models.classifier(&name).await?)?;
         Ok(Response::new(pb::GetClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn update_classifier_settings(
+        &self,
+        request: Request<pb::UpdateClassifierSettingsRequest>,
+    ) -> Result<Response<pb::UpdateClassifierSettingsResponse>, Status> {
+        let call = settings::update_settings_call(request.into_inner())?;
+        let classifier = model_response::classifier(&self.models.update_settings(call).await?)?;
+        Ok(Response::new(pb::UpdateClassifierSettingsResponse { classifier: Some(classifier) }))
     }
 
     async fn list_model_versions(
@@ -76,7 +86,7 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::PromoteModelVersionRequest>,
     ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
         let call = model_request::promote_call(request.into_inner())?;
-        let classifier = model_response::classifier(&self.models.promote(call).await?);
+        let classifier = model_response::classifier(&self.models.promote(call).await?)?;
         Ok(Response::new(pb::PromoteModelVersionResponse { classifier: Some(classifier) }))
     }
 
@@ -85,7 +95,7 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::RollbackClassifierRequest>,
     ) -> Result<Response<pb::RollbackClassifierResponse>, Status> {
         let call = model_request::rollback_call(request.into_inner())?;
-        let classifier = model_response::classifier(&self.models.rollback(call).await?);
+        let classifier = model_response::classifier(&self.models.rollback(call).await?)?;
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
     }
 

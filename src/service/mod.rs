@@ -2,7 +2,7 @@
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! that there are, and which answer), [`settings`] (what classifiers are told once), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
 //! these answer), [`compare`] (which of two is better), [`datasets`] (documents).
 
@@ -17,6 +17,7 @@ pub mod models;
 pub mod out_of_fold;
 pub mod panic;
 pub mod self_test;
+pub mod settings;
 pub mod topics;
 pub mod training;
 pub mod version_details;
@@ -35,6 +36,7 @@ pub use error::{Error, FieldViolation};
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::{Models, PromoteCall, RollbackCall};
+pub use settings::{ClassifierSettings, UpdateSettingsCall};
 pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::Error;
-use super::gate::Verdict;
+use super::gate::{PromotionPolicy, Verdict};
 use super::live::{Change, LiveClassifier, LiveClassifiers, LiveVersion};
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
 use super::panic::panicked;
 use super::self_test;
+use super::settings::ClassifierSettings;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
 use crate::names::ClassifierName;
@@ -23,8 +24,8 @@ use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, Store
 /// The versions of all classifiers.
 #[derive(Debug)]
 pub struct Models {
-    store: Store,
-    live: LiveClassifiers,
+    pub(super) store: Store,
+    pub(super) live: LiveClassifiers,
 }
 
 /// A wish to move the alias `stable`.
@@ -54,12 +55,15 @@ pub(super) struct TrainedVersion {
     pub(super) version: NewVersion,
     /// Read from the version's file.
     pub(super) model: Artifact,
+    /// What the classifier's settings said when it was judged.
+    pub(super) stored_policy: PromotionPolicy,
     /// Which alias it gets.
     pub(super) verdict: Verdict,
 }
 
 /// What a version that was just trained wants to take the place of.
 pub(super) struct Incumbent {
+    pub(super) stored_policy: PromotionPolicy,
     pub(super) stable: Option<NonZeroU32>,
     pub(super) answering: Option<(Arc<LiveVersion>, OutOfFold)>,
 }
@@ -171,7 +175,7 @@ impl Models {
     }
 
     /// A classifier that is stored, also if that happened after the start.
-    async fn known(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
+    pub(super) async fn known(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
         if let Some(classifier) = self.live.classifier(name) {
             return Ok(classifier);
         }
@@ -308,21 +312,23 @@ impl Models {
         Ok(record)
     }
 
-    /// The stable version's number, and what a new version has to compare with: what answers in the stable version's
+    /// What the classifier's settings ask of a new version, the stable version's number, and what to compare with: what answers in the stable version's
     /// place, and its out-of-fold predictions. With a damaged version that nothing stands in for there is nothing to
     /// compare: training again is how to mend it.
     pub(super) async fn incumbent(&self, classifier: &ClassifierName) -> Result<Incumbent, Error> {
-        let stable = self.classifier(classifier).await?.aliases.stable;
+        let record = self.classifier(classifier).await?;
+        let stored_policy = ClassifierSettings::read(&record)?.promotion_policy;
+        let stable = record.aliases.stable;
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
         let answering = match self.resolve(&model).await {
             Ok(answering) => answering,
             Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
-                return Ok(Incumbent { stable, answering: None });
+                return Ok(Incumbent { stored_policy, stable, answering: None });
             }
             Err(error) => return Err(error),
         };
         let out_of_fold = self.out_of_fold(&answering).await?;
-        Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) })
+        Ok(Incumbent { stored_policy, stable, answering: Some((answering, out_of_fold)) })
     }
 
     /// What a version's training said of its documents; nothing of one that wasn't trained here.
@@ -333,7 +339,7 @@ impl Models {
 
     /// Ends a job with the version that it made, which answers if it is stable; says when. `details` makes the job's
     /// details, given the version's number. `None`, and nothing is stored, when another version is stable than the one
-    /// that this was compared with.
+    /// that this was compared with, or the settings ask for something else.
     pub(super) async fn add_trained(
         &self,
         trained: TrainedVersion,
@@ -342,10 +348,12 @@ impl Models {
         let classifier = self.known(&trained.classifier).await?;
         let change = classifier.change().await;
         let record = self.classifier(&trained.classifier).await?;
-        if record.aliases.stable != trained.version.parent {
+        let is_as_judged = record.aliases.stable == trained.version.parent
+            && ClassifierSettings::read(&record)?.promotion_policy == trained.stored_policy;
+        if !is_as_judged {
             return Ok(None);
         }
-        let TrainedVersion { classifier: name, job, version, model, verdict } = trained;
+        let TrainedVersion { classifier: name, job, version, model, verdict, .. } = trained;
         let aliases = move |before, new| match verdict {
             Verdict::Stable => promoted(before, new),
             Verdict::Candidate => Aliases { candidate: Some(new), ..before },
@@ -443,10 +451,10 @@ fn number_in(record: &ClassifierRecord, model: &ModelName) -> Result<NonZeroU32,
     })
 }
 
-fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Result<(), Error> {
+pub(super) fn check_etag(record: &ClassifierRecord, etag: Option<&str>) -> Result<(), Error> {
     if etag.is_none_or(|etag| etag == record.etag.to_string()) { Ok(()) } else { Err(stale(record)) }
 }
 
-fn stale(record: &ClassifierRecord) -> Error {
+pub(super) fn stale(record: &ClassifierRecord) -> Error {
     Error::StaleEtag { classifier: record.name.clone(), actual: record.etag.to_string() }
 }

@@ -14,6 +14,7 @@ pub mod data_dir;
 mod examples;
 mod import;
 mod jobs;
+mod settings;
 mod versions;
 
 use std::path::PathBuf;

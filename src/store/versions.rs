@@ -32,8 +32,10 @@ pub struct ClassifierRecord {
     pub aliases: Aliases,
     /// The version with the highest number.
     pub latest: Option<NonZeroU32>,
-    /// Another one after every move of an alias.
+    /// Another one after every move of an alias and every change of the settings.
     pub etag: u64,
+    /// What it is told to do: JSON of the service's.
+    pub settings: String,
 }
 
 /// Where a version comes from.
@@ -97,6 +99,7 @@ struct ClassifierRow {
     previous: Option<i64>,
     candidate: Option<i64>,
     etag: i64,
+    settings: String,
     latest: Option<i64>,
 }
 
@@ -113,7 +116,7 @@ struct VersionRow {
     details: String,
 }
 
-const SELECT_CLASSIFIERS: &str = "SELECT name, revision, stable, previous, candidate, etag, \
+const SELECT_CLASSIFIERS: &str = "SELECT name, revision, stable, previous, candidate, etag, settings, \
     (SELECT MAX(number) FROM versions WHERE versions.classifier = classifiers.name) AS latest FROM classifiers";
 
 const SELECT_VERSIONS: &str = "SELECT versions.number, versions.created_at, versions.origin, versions.job, \
@@ -368,6 +371,7 @@ impl TryFrom<ClassifierRow> for ClassifierRecord {
             },
             latest: version(row.latest)?,
             etag: number("etag", row.etag)?,
+            settings: row.settings,
         })
     }
 }

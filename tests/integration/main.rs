@@ -15,6 +15,7 @@ mod lifecycle;
 mod load;
 mod promotion;
 mod server_info;
+mod settings;
 mod support;
 mod topics;
 mod train;

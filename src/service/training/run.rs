@@ -135,7 +135,8 @@ impl Plan {
         loop {
             let incumbent = self.models.incumbent(&job.name.classifier).await?;
             let parent = incumbent.stable;
-            let policy = job.details.promotion_policy.clone().unwrap_or_default();
+            let stored_policy = incumbent.stored_policy.clone();
+            let policy = job.details.promotion_policy.clone().unwrap_or_else(|| stored_policy.clone());
             let checks = self.check(&prepared, &policy, incumbent).await?;
             if self.job.stop_reason().is_some() {
                 return Err(End::Stopped);
@@ -156,6 +157,7 @@ impl Plan {
                 job: job.name.number,
                 version,
                 model: prepared.model.clone(),
+                stored_policy,
                 verdict,
             };
             let mut job_details = JobDetails {
@@ -172,7 +174,7 @@ impl Plan {
                 job_details.version = Some(number);
                 job_details.to_json()
             };
-            // A version that was promoted meanwhile is what the new one has to be compared with.
+            // A version that was promoted meanwhile is what the new one has to be compared with, by what is asked now.
             let Some(ended_at_ms) = self.models.add_trained(trained, with_version).await? else { continue };
             tracing::info!(job = %job.name, version = ?job_details.version, ?verdict, "training ended");
             self.job.update(|job| {
