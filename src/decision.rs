@@ -8,8 +8,28 @@ use crate::targets::Targets;
 const SHRINKAGE: f64 = 10.0;
 
 /// A probability as a caller may give it: a number from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Probability(f64);
+
+/// A number that is no [`Probability`].
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} is no number from 0 to 1")]
+pub struct ProbabilityError(pub f64);
+
+impl TryFrom<f64> for Probability {
+    type Error = ProbabilityError;
+
+    fn try_from(value: f64) -> Result<Self, ProbabilityError> {
+        Self::new(value).ok_or(ProbabilityError(value))
+    }
+}
+
+impl From<Probability> for f64 {
+    fn from(probability: Probability) -> Self {
+        probability.0
+    }
+}
 
 impl Probability {
     /// `None` for NaN and for anything outside 0 to 1.

@@ -20,7 +20,8 @@ enum Command {
     /// Sort documents from files into topics.
     Classify(classify::Args),
     /// Train a model on labelled documents.
-    Train(train::Args),
+    // In a box, because it is several times as large as the others.
+    Train(Box<train::Args>),
     /// Keep labelled documents for good, and see which are kept.
     Dataset(dataset::Args),
     /// Measure a model on labelled documents.

@@ -1,7 +1,8 @@
 //! Protobuf: the generated types of `topicd.v1`, and their conversion from and to ours.
 //!
 //! What comes in is checked here once, all of it ([`violations`] collects what is wrong): [`request`] (classification),
-//! [`train_request`] (labelled documents), [`model_file_request`] (model files), [`model_request`] (the rest). What is behind has only valid values. What goes
+//! [`train_request`] (labelled documents), [`model_file_request`] (model files), [`settings`] and [`promotion`] (what versions must
+//! meet), [`model_request`] (the rest). What is behind has only valid values. What goes
 //! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`]), also as JSON for the
 //! command line ([`json`]).
 
@@ -12,8 +13,10 @@ pub mod json;
 pub mod model_file_request;
 pub mod model_request;
 pub mod model_response;
+pub mod promotion;
 pub mod request;
 pub mod response;
+pub mod settings;
 pub mod topic_response;
 pub mod train_request;
 pub mod violations;

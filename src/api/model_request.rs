@@ -185,6 +185,6 @@ impl Violations {
     }
 }
 
-fn given(etag: String) -> Option<String> {
+pub(super) fn given(etag: String) -> Option<String> {
     Some(etag).filter(|etag| !etag.is_empty())
 }

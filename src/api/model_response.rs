@@ -8,6 +8,8 @@ use super::pb::evaluation::Source;
 use super::pb::job_failure::Reason;
 use super::pb::model_version::Origin;
 use super::pb::training_job::{Stage as PbStage, State};
+use super::promotion::promotion_policy;
+use super::settings::classifier_settings;
 use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
@@ -15,18 +17,22 @@ use crate::evaluation::{CoveragePoint, Evaluation, EvaluationSource, Reliability
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
-use crate::service::{DeletedVersion, TrainingJob, Validation, VersionInfo, VersionName};
+use crate::service::{ClassifierSettings, DeletedVersion, Error, TrainingJob, Validation, VersionInfo, VersionName};
 use crate::store::{ClassifierRecord, ImportOutcome, JobState, TopicCount, VersionOrigin};
 use crate::training::Stage;
 use crate::training_config::TrainingConfig;
 
 /// A classifier.
-pub fn classifier(record: &ClassifierRecord) -> pb::Classifier {
+///
+/// # Errors
+/// [`Error::StoreFailed`] when its settings can't be read.
+pub fn classifier(record: &ClassifierRecord) -> Result<pb::Classifier, Error> {
+    let settings = classifier_settings(&ClassifierSettings::read(record)?);
     let version = |number: Option<NonZeroU32>| {
         let name = number.map(|number| VersionName { classifier: record.name.clone(), number });
         name.map(|name| name.to_string()).unwrap_or_default()
     };
-    pb::Classifier {
+    Ok(pb::Classifier {
         name: record.name.to_string(),
         stable_version: version(record.aliases.stable),
         previous_version: version(record.aliases.previous),
@@ -34,7 +40,8 @@ pub fn classifier(record: &ClassifierRecord) -> pb::Classifier {
         latest_version: version(record.latest),
         dataset_revision: record.dataset_revision,
         etag: record.etag.to_string(),
-    }
+        settings: Some(settings),
+    })
 }
 
 /// A version.
@@ -74,9 +81,13 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
 }
 
 /// A version that is there no more.
-pub fn deleted_version(deleted: DeletedVersion) -> pb::DeleteModelVersionResponse {
+///
+/// # Errors
+/// What is stored of its classifier's settings can't be read.
+pub fn deleted_version(deleted: DeletedVersion) -> Result<pb::DeleteModelVersionResponse, Error> {
     let DeletedVersion { version, classifier: record } = deleted;
-    pb::DeleteModelVersionResponse { model_version: version.to_string(), classifier: Some(classifier(&record)) }
+    let classifier = Some(classifier(&record)?);
+    Ok(pb::DeleteModelVersionResponse { model_version: version.to_string(), classifier })
 }
 
 /// A version among others: without what is large.
@@ -122,6 +133,7 @@ pub fn training_job(job: TrainingJob) -> pb::TrainingJob {
         dataset_revision: details.dataset_revision.unwrap_or(0),
         config: Some(training_config(&details.config)),
         training_duration: if has_ended { duration(details.seconds) } else { None },
+        promotion_policy: details.promotion_policy.as_ref().map(promotion_policy),
     }
 }
 

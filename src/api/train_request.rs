@@ -22,12 +22,22 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
     // What is asked is everything but how long to wait.
     let asked = pb::TrainRequest { wait_timeout: None, ..request.clone() };
     let request_id = violations.check_request_id("request_id", &request.request_id, &asked);
-    let pb::TrainRequest { classifier, inline_examples, scope, config, wait_timeout, dataset_revision, .. } = request;
+    let pb::TrainRequest {
+        classifier,
+        inline_examples,
+        scope,
+        config,
+        wait_timeout,
+        promotion_policy,
+        dataset_revision,
+        ..
+    } = request;
     let revision = (dataset_revision > 0).then_some(dataset_revision);
     let classifier = violations.check_classifier("classifier", &classifier);
     let scope = violations.check_scope(scope);
     let config = violations.check_config(config.unwrap_or_default());
     let wait = violations.check_wait(wait_timeout);
+    let promotion_policy = promotion_policy.map(|policy| violations.check_promotion_policy("promotion_policy", policy));
     let inline = inline_examples.unwrap_or_default().examples;
     if inline.is_empty() && scope == Scope::SourceOnly {
         let description = "is empty, and SCOPE_SOURCE_ONLY trains on nothing else; give labelled documents".to_owned();
@@ -43,7 +53,7 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
     let examples = violations.check_examples("inline_examples.examples", 0, inline, limits);
     match classifier {
         Some(classifier) if violations.is_empty() => {
-            Ok(TrainCall { classifier, examples, scope, revision, config, wait, request: request_id })
+            Ok(TrainCall { classifier, examples, scope, revision, config, promotion_policy, wait, request: request_id })
         }
         _ => Err(violations.into_error()),
     }

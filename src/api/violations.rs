@@ -167,7 +167,7 @@ impl Violations {
         }
     }
 
-    fn check_probability(&mut self, field: &str, value: f64) -> Probability {
+    pub(super) fn check_probability(&mut self, field: &str, value: f64) -> Probability {
         let probability = Probability::new(value);
         if probability.is_none() {
             self.add(field, "OUT_OF_RANGE", format!("is {value}; give a number from 0 to 1"));

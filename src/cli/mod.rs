@@ -14,6 +14,7 @@ mod inputs;
 mod issue_table;
 mod label_ranking;
 mod output_file;
+mod promotion_args;
 mod remote;
 pub mod serve;
 mod stored;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::inputs::ReadingArgs;
 use super::output_file::OutputFile;
+use super::promotion_args::PromotionArgs;
 use super::stored::{self, DataDirArgs};
 use super::{CommandResult, evaluation_table, issue_table, label_ranking, train_remote};
 use crate::api::{model_response, pb};
@@ -78,6 +79,10 @@ pub struct Args {
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
+
+    // The last, because its heading holds for what follows.
+    #[command(flatten)]
+    promotion: PromotionArgs,
 }
 
 /// How to train.
@@ -107,7 +112,7 @@ pub(super) struct TrainingArgs {
 
     /// The share of right answers that is wanted where a topic is assigned (0 to 1): the model abstains where it is too
     /// unsure for that. 0: it never does.
-    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SELECTIVE_ACCURACY, value_parser = selective_accuracy)]
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SELECTIVE_ACCURACY, value_parser = share)]
     selective_accuracy: f64,
 
     /// Keep this share of the documents (0 to 0.5) from training and evaluate the model on them: always the same ones, told by
@@ -181,7 +186,8 @@ impl From<LabelKindArg> for LabelKind {
     }
 }
 
-fn selective_accuracy(text: &str) -> Result<f64, String> {
+/// A number from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().and_then(Probability::new);
     share.map(Probability::get).ok_or_else(|| "it must be a number from 0 to 1".to_owned())
 }
@@ -222,7 +228,7 @@ struct Report<'a> {
 pub fn run(args: &Args) -> CommandResult {
     match (&args.server, &args.classifier, &args.out) {
         (Some(server), Some(classifier), _) => {
-            train_remote::run(server, classifier, args.revision, &args.training, args.json)
+            train_remote::run(server, classifier, args.revision, &args.training, &args.promotion, args.json)
         }
         (None, _, Some(out)) => run_here(args, out),
         // Not reached: clap sees to it that one of the two is given whole.

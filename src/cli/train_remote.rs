@@ -6,11 +6,13 @@ use std::io::{self, Write};
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::promotion_args::PromotionArgs;
 use super::train::{StageBar, TrainingArgs};
 use super::{CommandResult, evaluation_table, remote, say};
 use crate::api::pb::classifier_service_client::ClassifierServiceClient;
 use crate::api::pb::evaluation::Source;
 use crate::api::pb::model_service_client::ModelServiceClient;
+use crate::api::pb::promotion_policy::Mode;
 use crate::api::pb::training_job::{Stage, State};
 use crate::api::{json, pb};
 use crate::dataset::LabelKind;
@@ -22,7 +24,8 @@ pub(super) fn run(
     server: &str,
     classifier: &ClassifierName,
     revision: Option<u32>,
-    args: &TrainingArgs,
+    training: &TrainingArgs,
+    promotion: &PromotionArgs,
     as_json: bool,
 ) -> CommandResult {
     remote::runtime()?.block_on(async {
@@ -30,7 +33,8 @@ pub(super) fn run(
         let request = pb::TrainRequest {
             classifier: classifier.to_string(),
             dataset_revision: revision.unwrap_or(0),
-            config: Some(args.to_message()),
+            config: Some(training.to_message()),
+            promotion_policy: promotion.to_message(),
             ..Default::default()
         };
         let begun = ClassifierServiceClient::new(channel.clone()).train(request).await.map_err(refusal)?;
@@ -89,16 +93,27 @@ async fn report(models: &mut ModelServiceClient<Channel>, job: &pb::TrainingJob,
     let seconds = job.training_duration.and_then(|duration| std::time::Duration::try_from(duration).ok());
     let seconds = seconds.unwrap_or_default().as_secs_f64();
     let (n_terms, megabytes) = (version.term_count, version.artifact_bytes as f64 / 1e6);
-    let outcome = if job.promoted { "answers now" } else { "is the candidate; PromoteModelVersion makes it answer" };
     writeln!(
         out,
-        "\nTrained in {seconds:.1} s with C = {}: {n_terms} terms, {megabytes:.1} MB.\n{} {outcome}.",
-        version.c, version.name
+        "\nTrained in {seconds:.1} s with C = {}: {n_terms} terms, {megabytes:.1} MB.\n{} {}.",
+        version.c,
+        version.name,
+        outcome(job)
     )?;
-    if !job.promoted {
+    if !job.checks.iter().all(|check| check.passed) {
         say(format_args!("topicd: {} didn't pass all checks", version.name));
     }
     Ok(())
+}
+
+/// What became of the version.
+fn outcome(job: &pb::TrainingJob) -> &'static str {
+    let mode = job.promotion_policy.as_ref().map_or(Mode::Automatic, pb::PromotionPolicy::mode);
+    match (job.promoted, mode) {
+        (true, _) => "answers now",
+        (false, Mode::Never) => "is stored; PromoteModelVersion makes it answer",
+        (false, _) => "is the candidate; PromoteModelVersion makes it answer",
+    }
 }
 
 fn evaluation(message: pb::Evaluation) -> Evaluation {

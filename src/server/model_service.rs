@@ -11,7 +11,7 @@ use super::inbound::Inbound;
 use super::model_files;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::{comparison_response, model_request, model_response, response, topic_response};
+use crate::api::{comparison_response, model_request, model_response, response, settings, topic_response};
 use crate::config::Limits;
 use crate::service::panic::panicked;
 use crate::service::{ClassifyService, CompareService, ModelFiles, Models, TrainingJob, TrainingService};
@@ -42,7 +42,8 @@ impl model_service_server::ModelService for ModelService {
         &self,
         _: Request<pb::ListClassifiersRequest>,
     ) -> Result<Response<pb::ListClassifiersResponse>, Status> {
-        let classifiers = self.models.classifiers().await?.iter().map(model_response::classifier).collect();
+        let classifiers = self.models.classifiers().await?;
+        let classifiers = classifiers.iter().map(model_response::classifier).collect::<Result<_, _>>()?;
         Ok(Response::new(pb::ListClassifiersResponse { classifiers }))
     }
 
@@ -51,8 +52,17 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::GetClassifierRequest>,
     ) -> Result<Response<pb::GetClassifierResponse>, Status> {
         let name = model_request::classifier(&request.into_inner().classifier)?;
-        let classifier = model_response::classifier(&self.models.classifier(&name).await?);
+        let classifier = model_response::classifier(&self.models.classifier(&name).await?)?;
         Ok(Response::new(pb::GetClassifierResponse { classifier: Some(classifier) }))
+    }
+
+    async fn update_classifier_settings(
+        &self,
+        request: Request<pb::UpdateClassifierSettingsRequest>,
+    ) -> Result<Response<pb::UpdateClassifierSettingsResponse>, Status> {
+        let call = settings::update_settings_call(request.into_inner())?;
+        let classifier = model_response::classifier(&self.models.update_settings(call).await?)?;
+        Ok(Response::new(pb::UpdateClassifierSettingsResponse { classifier: Some(classifier) }))
     }
 
     async fn list_model_versions(
@@ -81,7 +91,7 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::PromoteModelVersionRequest>,
     ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
         let call = model_request::promote_call(request.into_inner())?;
-        let classifier = model_response::classifier(&self.models.promote(call).await?);
+        let classifier = model_response::classifier(&self.models.promote(call).await?)?;
         Ok(Response::new(pb::PromoteModelVersionResponse { classifier: Some(classifier) }))
     }
 
@@ -90,7 +100,7 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::RollbackClassifierRequest>,
     ) -> Result<Response<pb::RollbackClassifierResponse>, Status> {
         let call = model_request::rollback_call(request.into_inner())?;
-        let classifier = model_response::classifier(&self.models.rollback(call).await?);
+        let classifier = model_response::classifier(&self.models.rollback(call).await?)?;
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
     }
 
@@ -99,7 +109,7 @@ impl model_service_server::ModelService for ModelService {
         request: Request<pb::DeleteModelVersionRequest>,
     ) -> Result<Response<pb::DeleteModelVersionResponse>, Status> {
         let call = model_request::delete_call(request.into_inner())?;
-        Ok(Response::new(model_response::deleted_version(self.models.delete(call).await?)))
+        Ok(Response::new(model_response::deleted_version(self.models.delete(call).await?)?))
     }
 
     type ExportModelVersionStream = BoxStream<'static, Result<pb::ExportModelVersionResponse, Status>>;

@@ -2,7 +2,8 @@
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`promotion`] (moves of the stable one), [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
+//! that there are, and which answer), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
+//! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
 //! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
 
@@ -22,6 +23,7 @@ pub mod out_of_fold;
 pub mod panic;
 pub mod promotion;
 pub mod self_test;
+pub mod settings;
 pub mod topics;
 pub mod training;
 pub mod version_details;
@@ -47,6 +49,7 @@ pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, Mode
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
 pub use promotion::{PromoteCall, RollbackCall};
+pub use settings::{ClassifierSettings, UpdateSettingsCall};
 pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};

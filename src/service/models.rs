@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::built_in;
 use super::error::Error;
+use super::gate::{PromotionPolicy, Verdict};
 use super::live::{LiveClassifier, LiveClassifiers, LiveVersion};
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
 use super::panic::panicked;
 use super::promotion::promoted;
 use super::self_test;
+use super::settings::ClassifierSettings;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
 use crate::names::ClassifierName;
@@ -35,12 +37,15 @@ pub(super) struct TrainedVersion {
     pub(super) version: NewVersion,
     /// Read from the version's file.
     pub(super) model: Artifact,
-    /// Whether it takes the place of the version's parent.
-    pub(super) promoted: bool,
+    /// What the classifier's settings said when it was judged.
+    pub(super) stored_policy: PromotionPolicy,
+    /// Which alias it gets.
+    pub(super) verdict: Verdict,
 }
 
 /// What a version that was just trained wants to take the place of.
 pub(super) struct Incumbent {
+    pub(super) stored_policy: PromotionPolicy,
     pub(super) stable: Option<NonZeroU32>,
     pub(super) answering: Option<(Arc<LiveVersion>, OutOfFold)>,
 }
@@ -223,23 +228,25 @@ impl Models {
         Ok(VersionInfo { record, details })
     }
 
-    /// The stable version's number, and what a new version has to compare with: what answers in the stable version's
+    /// What the classifier's settings ask of a new version, the stable version's number, and what to compare with: what answers in the stable version's
     /// place, and its out-of-fold predictions. With a damaged version that nothing stands in for there is nothing to
     /// compare: training again is how to mend it.
     pub(super) async fn incumbent(&self, classifier: &ClassifierName) -> Result<Incumbent, Error> {
-        let stable = self.classifier(classifier).await?.aliases.stable;
+        let record = self.classifier(classifier).await?;
+        let stored_policy = ClassifierSettings::read(&record)?.promotion_policy;
+        let stable = record.aliases.stable;
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
         let answering = match self.resolve(&model).await {
             Ok(answering) => answering,
             Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
-                return Ok(Incumbent { stable, answering: None });
+                return Ok(Incumbent { stored_policy, stable, answering: None });
             }
             Err(error) => return Err(error),
         };
         match self.out_of_fold(&answering).await {
-            Ok(out_of_fold) => Ok(Incumbent { stable, answering: Some((answering, out_of_fold)) }),
+            Ok(out_of_fold) => Ok(Incumbent { stored_policy, stable, answering: Some((answering, out_of_fold)) }),
             // Deleted meanwhile: then another version is stable now, and storing what was compared with this one is refused.
-            Err(Error::UnknownVersion(_)) => Ok(Incumbent { stable, answering: None }),
+            Err(Error::UnknownVersion(_)) => Ok(Incumbent { stored_policy, stable, answering: None }),
             Err(error) => Err(error),
         }
     }
@@ -253,9 +260,9 @@ impl Models {
         Ok(OutOfFold::decode(&bytes, version.classifier.topics().len()))
     }
 
-    /// Ends a job with the version that it made, which answers if it was promoted; says when. `details` makes the job's
+    /// Ends a job with the version that it made, which answers if it is stable; says when. `details` makes the job's
     /// details, given the version's number. `None`, and nothing is stored, when another version is stable than the one
-    /// that this was compared with.
+    /// that this was compared with, or the settings ask for something else.
     pub(super) async fn add_trained(
         &self,
         trained: TrainedVersion,
@@ -264,12 +271,16 @@ impl Models {
         let classifier = self.known(&trained.classifier).await?;
         let change = classifier.change().await;
         let record = self.classifier(&trained.classifier).await?;
-        if record.aliases.stable != trained.version.parent {
+        let is_as_judged = record.aliases.stable == trained.version.parent
+            && ClassifierSettings::read(&record)?.promotion_policy == trained.stored_policy;
+        if !is_as_judged {
             return Ok(None);
         }
-        let TrainedVersion { classifier: name, job, version, model, promoted: is_promoted } = trained;
-        let aliases = move |before, new| {
-            if is_promoted { promoted(before, new) } else { Aliases { candidate: Some(new), ..before } }
+        let TrainedVersion { classifier: name, job, version, model, verdict, .. } = trained;
+        let aliases = move |before, new| match verdict {
+            Verdict::Stable => promoted(before, new),
+            Verdict::Candidate => Aliases { candidate: Some(new), ..before },
+            Verdict::Stored => before,
         };
         let mut number = NonZeroU32::MIN;
         let job_details = |made: Option<NonZeroU32>| {
@@ -279,11 +290,13 @@ impl Models {
         let (record, ended_at_ms) =
             self.store.end_job(&name, job, JobState::Succeeded, Some(&version), aliases, job_details).await?;
         let live = Arc::new(LiveVersion::new(VersionName { classifier: name, number }, model));
-        if is_promoted {
+        if verdict == Verdict::Stable {
             change.answer_with(record, Some(live));
-        } else {
-            let stable = change.serving().stable().cloned();
-            change.answer_with(record, stable);
+            return Ok(Some(ended_at_ms));
+        }
+        let stable = change.serving().stable().cloned();
+        change.answer_with(record, stable);
+        if verdict == Verdict::Candidate {
             change.load(live);
         }
         Ok(Some(ended_at_ms))

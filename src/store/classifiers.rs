@@ -50,14 +50,17 @@ pub struct ClassifierRecord {
     pub aliases: Aliases,
     /// The version with the highest number.
     pub latest: Option<NonZeroU32>,
-    /// Another one after every change of its versions or aliases.
+    /// Another one after every change of its versions, aliases or settings.
     pub etag: u64,
+    /// What it is told to do: JSON of the service's.
+    pub settings: String,
 }
 
 impl ClassifierRecord {
     /// A classifier that isn't stored yet.
     pub fn new(name: ClassifierName) -> Self {
-        Self { name, dataset_revision: 0, aliases: Aliases::default(), latest: None, etag: 0 }
+        let (aliases, settings) = (Aliases::default(), "{}".to_owned());
+        Self { name, dataset_revision: 0, aliases, latest: None, etag: 0, settings }
     }
 }
 
@@ -69,10 +72,11 @@ struct ClassifierRow {
     previous: Option<i64>,
     candidate: Option<i64>,
     etag: i64,
+    settings: String,
     latest: Option<i64>,
 }
 
-const SELECT_CLASSIFIERS: &str = "SELECT name, revision, stable, previous, candidate, etag, \
+const SELECT_CLASSIFIERS: &str = "SELECT name, revision, stable, previous, candidate, etag, settings, \
     (SELECT MAX(number) FROM versions WHERE versions.classifier = classifiers.name) AS latest FROM classifiers";
 
 impl Store {
@@ -178,6 +182,7 @@ impl TryFrom<ClassifierRow> for ClassifierRecord {
             },
             latest: version(row.latest)?,
             etag: number("etag", row.etag)?,
+            settings: row.settings,
         })
     }
 }

@@ -20,6 +20,7 @@ mod examples;
 mod import;
 mod imported_versions;
 mod jobs;
+mod settings;
 mod size;
 mod versions;
 

@@ -135,6 +135,15 @@ pub(crate) fn examples(numbers: std::ops::Range<usize>) -> Vec<pb::LabeledDocume
     numbers.map(example).collect()
 }
 
+/// Documents that take long enough to train on to do something meanwhile.
+pub(crate) fn many_examples() -> Vec<pb::LabeledDocument> {
+    let example = |i: usize| {
+        let words: Vec<String> = (0..60).map(|j| format!("w{}", (i * 7919 + j * j * 31) % 5000)).collect();
+        labeled(document(&format!("{i}"), &words.join(" ")), &[&format!("topic{}", i % 40)])
+    };
+    (0..6000).map(example).collect()
+}
+
 pub(crate) fn labeled(document: pb::Document, topics: &[&str]) -> pb::LabeledDocument {
     let topics = topics.iter().map(ToString::to_string).collect();
     pb::LabeledDocument { document: Some(document), topics, ..Default::default() }

@@ -9,7 +9,7 @@ use topicd::api::pb::training_job::{Stage, State};
 use topicd::api::pb::{self, Scope};
 
 use crate::support::{
-    TestServer, assert_error, document, examples, labeled, non_zero, request, train_request, violations,
+    TestServer, assert_error, document, examples, labeled, many_examples, non_zero, request, train_request, violations,
 };
 
 const REQUEST_ID: &str = "123e4567-e89b-42d3-a456-426614174000";
@@ -323,15 +323,6 @@ async fn the_same_request_gets_the_same_job() {
     let other = pb::TrainRequest { scope: Scope::SourceOnly.into(), ..request };
     let refusal = server.client().await.train(other).await.unwrap_err();
     assert_eq!(violations(&refusal), [("request_id".to_owned(), "REQUEST_ID_USED".to_owned())]);
-}
-
-/// Documents that take long enough to train on to do something meanwhile.
-fn many_examples() -> Vec<pb::LabeledDocument> {
-    let example = |i: usize| {
-        let words: Vec<String> = (0..60).map(|j| format!("w{}", (i * 7919 + j * j * 31) % 5000)).collect();
-        labeled(document(&format!("{i}"), &words.join(" ")), &[&format!("topic{}", i % 40)])
-    };
-    (0..6000).map(example).collect()
 }
 
 #[tokio::test]

@@ -283,6 +283,24 @@ async fn the_command_line_imports_and_trains_on_a_server() {
     let job: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(job["config"]["heldOutShare"], 0.25, "{job}");
     assert_eq!((code, &job["modelVersion"]), (Some(0), &serde_json::json!("classifiers/desk/versions/2")));
+    let train = |flags: &[&'static str]| [&["train", "--classifier", "desk"], flags].concat();
+    let (code, printed, said) = topicd(&train(&["--promote", "manual", "--min-accuracy", "0.5"])).await;
+    assert!(code == Some(0) && printed.contains("passed  min_accuracy: ") && said.is_empty(), "{printed}{said}");
+    assert!(printed.ends_with("versions/3 is the candidate; PromoteModelVersion makes it answer.\n"), "{printed}");
+    let (code, printed, said) = topicd(&train(&["--min-documents-per-topic", "9999", "--promote", "never"])).await;
+    assert!(code == Some(0) && printed.contains("FAILED  min_documents_per_topic: "), "{printed}");
+    assert!(printed.ends_with("versions/4 is stored; PromoteModelVersion makes it answer.\n"), "{printed}");
+    assert!(said.contains("versions/4 didn't pass all checks"), "{said}");
+    let rules = ["--max-accuracy-drop", "0.01", "--max-macro-f1-drop", "0.02", "--significance", "0.05", "--json"];
+    let rules =
+        [&rules[..], &["--min-macro-f1", "0.3", "--allow-lost-topic", "cup", "--allow-lost-topic", "art"]].concat();
+    let (code, printed, _) = topicd(&train(&rules)).await;
+    let job: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let expected = serde_json::json!({"mode": "MODE_AUTOMATIC", "minMacroF1": 0.3, "maxAccuracyDrop": 0.01,
+        "maxMacroF1Drop": 0.02, "significance": 0.05, "lostTopicsAllowed": ["art", "cup"]});
+    assert_eq!((code, &job["promotionPolicy"], &job["promoted"]), (Some(0), &expected, &serde_json::json!(true)));
+    let (code, _, said) = topicd(&train(&["--min-accuracy", "1.5"])).await;
+    assert!(code == Some(2) && said.contains("number from 0 to 1"), "{said}");
     let (code, _, said) = topicd(&["train", "--classifier", "nobody"]).await;
     assert!(code == Some(1) && said.contains("can't be trained on"), "{said}");
     let (code, _, said) = topicd(&["train", "--classifier", "desk", "--revision", "2"]).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::gate::PromotionPolicy;
 use crate::dataset::issues::DataIssue;
 use crate::document::LabeledDocument;
 use crate::names::ClassifierName;
@@ -33,6 +34,8 @@ pub struct TrainCall {
     pub revision: Option<u32>,
     /// How.
     pub config: TrainingConfig,
+    /// When the version becomes the stable one; `None`: as the classifier's settings say.
+    pub promotion_policy: Option<PromotionPolicy>,
     /// How long to wait for the end of the job.
     pub wait: Duration,
     /// The caller's own name for the request.

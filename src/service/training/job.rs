@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::super::error::Error;
-use super::super::gate::Check;
+use super::super::gate::{Check, PromotionPolicy};
 use super::super::model_name::JobName;
 use super::super::panic::incident;
 use super::call::Scope;
@@ -60,6 +60,9 @@ pub struct JobDetails {
     pub scope: Scope,
     /// What it was told.
     pub config: TrainingConfig,
+    /// When its version becomes the stable one: while it runs, what the call said; then what was decided by.
+    #[serde(default)]
+    pub promotion_policy: Option<PromotionPolicy>,
     /// What became of the documents that came with the call.
     pub intake: ImportOutcome,
     /// The revision of the stored documents that it trains on.
@@ -113,6 +116,7 @@ impl JobDetails {
         Self {
             scope,
             config,
+            promotion_policy: None,
             intake: ImportOutcome::default(),
             dataset_revision: None,
             n_documents: 0,

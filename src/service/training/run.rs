@@ -6,9 +6,8 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 use super::super::error::Error;
-use super::super::gate::{self, Check};
-use super::super::live::LiveVersion;
-use super::super::models::{Models, TrainedVersion};
+use super::super::gate::{self, Challenger, Check, PromotionPolicy, StableVersion, Verdict};
+use super::super::models::{Incumbent, Models, TrainedVersion};
 use super::super::out_of_fold::OutOfFold;
 use super::super::self_test::SelfTest;
 use super::super::version_details::VersionDetails;
@@ -137,11 +136,13 @@ impl Plan {
         loop {
             let incumbent = self.models.incumbent(&job.name.classifier).await?;
             let parent = incumbent.stable;
-            let checks = self.check(&prepared, incumbent.answering).await?;
+            let stored_policy = incumbent.stored_policy.clone();
+            let policy = job.details.promotion_policy.clone().unwrap_or_else(|| stored_policy.clone());
+            let checks = self.check(&prepared, &policy, incumbent).await?;
             if self.job.stop_reason().is_some() {
                 return Err(End::Stopped);
             }
-            let promoted = checks.iter().all(|check| check.passed);
+            let verdict = policy.verdict(&checks);
             let details = version_details(&prepared, &checks);
             let version = NewVersion {
                 origin: VersionOrigin::Trained,
@@ -157,11 +158,13 @@ impl Plan {
                 job: job.name.number,
                 version,
                 model: prepared.model.clone(),
-                promoted,
+                stored_policy,
+                verdict,
             };
             let mut job_details = JobDetails {
                 n_documents: prepared.dataset.targets().n_documents(),
-                promoted,
+                promotion_policy: Some(policy),
+                promoted: verdict == Verdict::Stable,
                 checks,
                 evaluation: Some(details.provenance.evaluation),
                 seconds: prepared.seconds,
@@ -172,9 +175,9 @@ impl Plan {
                 job_details.version = Some(number);
                 job_details.to_json()
             };
-            // A version that was promoted meanwhile is what the new one has to be compared with.
+            // A version that was promoted meanwhile is what the new one has to be compared with, by what is asked now.
             let Some(ended_at_ms) = self.models.add_trained(trained, with_version).await? else { continue };
-            tracing::info!(job = %job.name, version = ?job_details.version, promoted, "training ended");
+            tracing::info!(job = %job.name, version = ?job_details.version, ?verdict, "training ended");
             self.job.update(|job| {
                 (job.state, job.fraction, job.ended_at_ms) = (JobState::Succeeded, 1.0, Some(ended_at_ms));
                 job.details = job_details;
@@ -183,17 +186,21 @@ impl Plan {
         }
     }
 
+    /// What the gate finds; means nothing when the job is to stop.
     async fn check(
         &self,
         prepared: &Arc<Prepared>,
-        incumbent: Option<(Arc<LiveVersion>, OutOfFold)>,
+        policy: &PromotionPolicy,
+        incumbent: Incumbent,
     ) -> Result<Vec<Check>, End> {
-        let prepared = Arc::clone(prepared);
+        let (job, prepared, policy) = (Arc::clone(&self.job), Arc::clone(prepared), policy.clone());
         let check = move || {
+            let Prepared { dataset, assigned, model, .. } = &*prepared;
+            let new = Challenger { dataset, out_of_fold: assigned, classifier: &model.classifier };
+            let answering = incumbent.answering.as_ref();
+            let stable = answering.map(|(live, out_of_fold)| StableVersion { live, out_of_fold });
             let mut checks = vec![prepared.self_test_check.clone()];
-            if let Some((stable, out_of_fold)) = incumbent {
-                checks.extend(gate::compare(&prepared.dataset, &prepared.assigned, &stable, &out_of_fold));
-            }
+            checks.extend(gate::check(&policy, new, stable, &|| job.is_cancelled()));
             checks
         };
         Ok(on_pool(&self.pool, check).await?)

@@ -1,0 +1,123 @@
+//! What a classifier is told once, for all that happens to it later: stored with it as JSON, replaced as a whole.
+//!
+//! A setting is a field with a default, so that what was stored before there was one is read as if nobody had set it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::gate::PromotionPolicy;
+use super::live::LiveClassifier;
+use super::models::Models;
+use super::panic::{incident, panicked};
+use super::promotion::{check_etag, stale};
+use crate::names::ClassifierName;
+use crate::store::ClassifierRecord;
+
+/// The settings of a classifier.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClassifierSettings {
+    /// When a newly trained version becomes the stable one, unless its training is told otherwise.
+    pub promotion_policy: PromotionPolicy,
+}
+
+/// A wish to replace a classifier's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdateSettingsCall {
+    /// The classifier, which is created if it isn't there.
+    pub classifier: ClassifierName,
+    /// All of its settings from now on.
+    pub settings: ClassifierSettings,
+    /// Only if the classifier is there, and its etag is still this one.
+    pub etag: Option<String>,
+}
+
+impl ClassifierSettings {
+    /// Reads what is stored with a classifier.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] when it can't be read.
+    pub fn read(record: &ClassifierRecord) -> Result<Self, Error> {
+        serde_json::from_str(&record.settings).map_err(|error| Error::StoreFailed(incident(&error)))
+    }
+
+    /// As they are stored.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists of them: there is nothing that JSON can't hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Models {
+    /// Replaces all settings of a classifier. A version that is being judged meanwhile is judged again.
+    ///
+    /// # Errors
+    /// There is an etag, and the classifier isn't there or has another one; or the store fails.
+    pub async fn update_settings(self: &Arc<Self>, call: UpdateSettingsCall) -> Result<ClassifierRecord, Error> {
+        let this = Arc::clone(self);
+        // On a task of its own, so that what is stored is known here also when its caller is gone by then.
+        let updated = tokio::spawn(async move { this.update_settings_on_task(call).await });
+        updated.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn update_settings_on_task(&self, call: UpdateSettingsCall) -> Result<ClassifierRecord, Error> {
+        let UpdateSettingsCall { classifier: name, settings, etag } = call;
+        let classifier = match etag {
+            Some(_) => self.known(&name).await?,
+            None => self.known_or_new(&name).await?,
+        };
+        let change = classifier.change().await;
+        let record = self.classifier(&name).await?;
+        check_etag(&record, etag.as_deref())?;
+        let replaced = self.store.replace_settings(&name, record.etag, &settings.to_json()).await?;
+        let record = replaced.ok_or_else(|| stale(&record))?;
+        let stable = change.serving().stable().cloned();
+        change.answer_with(record.clone(), stable);
+        tracing::info!(classifier = %name, "settings replaced");
+        Ok(record)
+    }
+
+    /// A classifier that is stored, also if that wasn't so before.
+    async fn known_or_new(&self, name: &ClassifierName) -> Result<Arc<LiveClassifier>, Error> {
+        match self.known(name).await {
+            Err(Error::UnknownClassifier(_)) => Ok(self.live.add(self.store.add_classifier(name).await?)),
+            known => known,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Probability;
+    use crate::service::gate::PromotionMode;
+
+    fn record(settings: &str) -> ClassifierRecord {
+        let name = ClassifierName::default();
+        let (aliases, settings) = (crate::store::Aliases::default(), settings.to_owned());
+        ClassifierRecord { name, dataset_revision: 0, aliases, latest: None, etag: 0, settings }
+    }
+
+    #[test]
+    fn what_is_stored_is_read_and_what_nobody_said_is_the_default() {
+        assert_eq!(ClassifierSettings::read(&record("{}")).unwrap(), ClassifierSettings::default());
+        let earlier = r#"{"promotion_policy": {"mode": "manual", "min_accuracy": 0.9}}"#;
+        let promotion_policy = PromotionPolicy {
+            mode: PromotionMode::Manual,
+            min_accuracy: Probability::new(0.9),
+            ..PromotionPolicy::default()
+        };
+        let settings = ClassifierSettings { promotion_policy };
+        assert_eq!(ClassifierSettings::read(&record(earlier)).unwrap(), settings);
+        assert_eq!(ClassifierSettings::read(&record(&settings.to_json())).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_no_policy() {
+        for damaged in ["", r#"{"promotion_policy": {"min_accuracy": 1.5}}"#] {
+            assert!(matches!(ClassifierSettings::read(&record(damaged)), Err(Error::StoreFailed(_))), "{damaged}");
+        }
+    }
+}
