@@ -4,6 +4,9 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The file whose lock is the directory's.
+pub(super) const LOCK_NAME: &str = "lock";
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -44,7 +47,7 @@ impl DataDir {
         let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(io_error)?;
         let lock =
-            File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(io_error)?;
+            File::options().create(true).truncate(false).write(true).open(path.join(LOCK_NAME)).map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),

@@ -8,12 +8,16 @@
 //! here, named by their SHA-256.
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
-//! (reading them), `versions`, `jobs`.
+//! (reading them), `versions`, `jobs`; beside them `backup`, `backup_contents` and `restore`, which work on files while
+//! a server may have the directory.
 
+mod backup;
+mod backup_contents;
 pub mod data_dir;
 mod examples;
 mod import;
 mod jobs;
+mod restore;
 mod versions;
 
 use std::path::PathBuf;
@@ -24,10 +28,13 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::names::ClassifierName;
+pub use backup::{BackupError, BackupOptions, back_up};
+pub use backup_contents::{BackupContents, Damage, UnusableBackup};
 pub use data_dir::{DataDir, DataDirError};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
+pub use restore::{RestoreError, restore};
 pub use versions::{Aliases, ClassifierRecord, NewVersion, VersionOrigin, VersionRecord};
 
 /// The database's file in the data directory; SQLite keeps others with this name in front beside it.

@@ -403,6 +403,7 @@ pub(super) fn version_number(stored: i64) -> Result<NonZeroU32, StoreError> {
     NonZeroU32::new(number).ok_or_else(|| StoreError::Damaged { what: "number", seen: stored.to_string() })
 }
 
-fn sha256_of(bytes: &[u8]) -> [u8; 32] {
+/// What a model file is named by.
+pub(super) fn sha256_of(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

@@ -3,6 +3,7 @@
 // What a helper unwraps is a test's failure like any other.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod bad_input;
 mod batch_and_stream;
 mod classify;
@@ -14,6 +15,7 @@ mod dataset;
 mod lifecycle;
 mod load;
 mod server_info;
+mod server_process;
 mod support;
 mod topics;
 mod train;
