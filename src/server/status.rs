@@ -19,6 +19,9 @@ const DOMAIN: &str = "topicd";
 /// When to try again after a refusal that time mends: about what the documents in flight take.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// When to try again after a refusal that somebody has to mend first.
+const RETRY_AFTER_MENDING: Duration = Duration::from_secs(60);
+
 /// Why a call isn't answered: the service's own reasons, and those of carrying the call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -158,6 +161,10 @@ fn service_row(error: &Error) -> Row {
         Error::DamagedVersion { version, problem } => {
             details.set_resource_info("ModelVersion", version.to_string(), "", problem);
             (Code::DataLoss, "DAMAGED_VERSION")
+        }
+        Error::StorageFull => {
+            details.set_retry_info(Some(RETRY_AFTER_MENDING));
+            (Code::ResourceExhausted, "STORAGE_FULL")
         }
         Error::StoreFailed(id) => {
             metadata.insert("id".to_owned(), id.to_string());

@@ -103,6 +103,11 @@ pub enum Error {
     /// The server is stopping.
     #[error("the server is stopping; call again, to reach another one or this one when it is back")]
     Stopping,
+    /// The store can't hold more.
+    #[error(
+        "the disk that the server keeps its data on is full, so nothing of this was stored; try again when there is room"
+    )]
+    StorageFull,
     /// The database failed.
     #[error("the database failed, and the log says why with the id {0}; nothing was changed")]
     StoreFailed(IncidentId),
@@ -125,7 +130,13 @@ pub struct FieldViolation {
 /// What the store says is for the log; callers are told where to look.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::StoreFailed(incident(&error))
+        match error {
+            StoreError::DiskFull(_) => {
+                tracing::error!(%error, "a call failed");
+                Self::StorageFull
+            }
+            error => Self::StoreFailed(incident(&error)),
+        }
     }
 }
 

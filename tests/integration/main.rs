@@ -12,6 +12,8 @@ mod compare;
 mod crash;
 mod data_issues;
 mod dataset;
+#[cfg(target_os = "linux")]
+mod disk_full;
 mod lifecycle;
 mod load;
 mod server_info;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
@@ -23,6 +24,7 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 pub(crate) struct ServerProcess {
     pub(crate) child: Child,
     pub(crate) channel: Channel,
+    log: Option<JoinHandle<Vec<String>>>,
 }
 
 /// The command that serves a data directory.
@@ -57,9 +59,9 @@ impl ServerProcess {
             seen.push(line);
         };
         // Read to the end, or the pipe fills up and the server waits for us.
-        std::thread::spawn(move || log.for_each(drop));
+        let log = std::thread::spawn(move || seen.into_iter().chain(log.map_while(Result::ok)).collect());
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { child, channel }
+        Self { child, channel, log: Some(log) }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -67,11 +69,12 @@ impl ServerProcess {
         self.child.wait().unwrap();
     }
 
-    /// Asks the server to stop, and waits until it has.
-    pub(crate) fn stop(mut self) {
+    /// Asks the server to stop, and waits until it has; what it has logged.
+    pub(crate) fn stop(mut self) -> Vec<String> {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
+        self.log.take().unwrap().join().unwrap()
     }
 
     pub(crate) fn classifiers(&self) -> ClassifierServiceClient<Channel> {
