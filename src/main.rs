@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use topicd::cli::{self, about, classify, compare, dataset, evaluate, serve, topic, train, verify};
+use topicd::cli::{self, about, backup, classify, compare, dataset, evaluate, restore, serve, topic, train, verify};
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
 #[derive(Debug, Parser)]
@@ -24,6 +24,10 @@ enum Command {
     Train(Box<train::Args>),
     /// Keep labelled documents for good, and see which are kept.
     Dataset(dataset::Args),
+    /// Copy a data directory into one file, also while a server uses it.
+    Backup(backup::Args),
+    /// Make a data directory of a backup.
+    Restore(restore::Args),
     /// Measure a model on labelled documents.
     Evaluate(evaluate::Args),
     /// Compare two models on labelled documents, and tell whether one is better.
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),

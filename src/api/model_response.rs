@@ -307,6 +307,7 @@ fn job_failure(failure: JobFailure) -> pb::JobFailure {
         FailureReason::UnusableDocuments => Reason::UnusableDocuments,
         FailureReason::SelfTestFailed => Reason::SelfTestFailed,
         FailureReason::Interrupted => Reason::Interrupted,
+        FailureReason::StorageFull => Reason::StorageFull,
         FailureReason::Internal => Reason::Internal,
     };
     pb::JobFailure { reason: reason.into(), message: failure.message }

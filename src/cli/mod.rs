@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 bad usage.
 
 pub mod about;
+pub mod backup;
 pub mod classify;
 pub mod compare;
 mod comparison_table;
@@ -16,6 +17,7 @@ mod label_ranking;
 mod output_file;
 mod promotion_args;
 mod remote;
+pub mod restore;
 pub mod serve;
 mod stored;
 pub mod topic;

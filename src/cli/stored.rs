@@ -10,8 +10,8 @@ use crate::document::LabeledDocument;
 use crate::names::{ClassifierName, ClassifierNameError};
 use crate::store::{self, DataDir, Store, StoreError};
 
-const DATA_DIR_VARIABLE: &str = "TOPICD_DATA_DIR";
-const DEFAULT_DATA_DIR: &str = "./topicd-data";
+pub(super) const DATA_DIR_VARIABLE: &str = "TOPICD_DATA_DIR";
+pub(super) const DEFAULT_DATA_DIR: &str = "./topicd-data";
 
 /// Which data directory a command uses.
 #[derive(Debug, clap::Args)]

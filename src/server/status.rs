@@ -19,6 +19,9 @@ const DOMAIN: &str = "topicd";
 /// When to try again after a refusal that time mends: about what the documents in flight take.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// When to try again after a refusal that somebody has to mend first.
+const RETRY_AFTER_MENDING: Duration = Duration::from_secs(60);
+
 /// Why a call isn't answered: the service's own reasons, and those of carrying the call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -200,6 +203,10 @@ fn service_row(error: &Error) -> Row {
         Error::StorageInUse => {
             details.set_retry_info(Some(RETRY_AFTER));
             (Code::Unavailable, "STORAGE_IN_USE")
+        }
+        Error::StorageFull => {
+            details.set_retry_info(Some(RETRY_AFTER_MENDING));
+            (Code::ResourceExhausted, "STORAGE_FULL")
         }
         Error::StoreFailed(id) => {
             metadata.insert("id".to_owned(), id.to_string());

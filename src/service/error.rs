@@ -170,6 +170,11 @@ pub enum Error {
     /// Somebody has read the database for long.
     #[error("the database is being read, so that its log can't be emptied; try again later")]
     StorageInUse,
+    /// The store can't hold more.
+    #[error(
+        "the disk that the server keeps its data on is full, so nothing of this was stored; try again when there is room"
+    )]
+    StorageFull,
     /// The database failed.
     #[error("the database failed, and the log says why with the id {0}; nothing was changed")]
     StoreFailed(IncidentId),
@@ -198,6 +203,10 @@ impl From<StoreError> for Error {
                 Self::UnknownRevision { classifier, revision, newest }
             }
             StoreError::InUse => Self::StorageInUse,
+            StoreError::DiskFull(_) => {
+                tracing::error!(%error, "a call failed");
+                Self::StorageFull
+            }
             error => Self::StoreFailed(incident(&error)),
         }
     }

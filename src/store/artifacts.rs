@@ -77,6 +77,6 @@ pub(super) async fn delete_unused_artifact(connection: &mut SqliteConnection, sh
     Ok(())
 }
 
-fn sha256_of(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256_of(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

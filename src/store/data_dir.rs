@@ -4,6 +4,9 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The file whose lock is the directory's.
+pub(super) const LOCK_NAME: &str = "lock";
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -32,7 +35,7 @@ pub enum DataDirError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -44,9 +47,9 @@ impl DataDir {
         let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(io_error)?;
         let lock =
-            File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(io_error)?;
+            File::options().create(true).truncate(false).write(true).open(path.join(LOCK_NAME)).map_err(io_error)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(io_error(source)),
         }
@@ -55,6 +58,14 @@ impl DataDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Lets go of the lock at once: a child process that is just being started has the file open too, until it runs its program.
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Closing the file does it where this fails.
+        let _ = self.lock.unlock();
     }
 }
 

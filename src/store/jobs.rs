@@ -88,6 +88,27 @@ const SELECT_JOBS: &str =
     "SELECT classifier, number, state, created_at, ended_at, request_sha256, details FROM jobs WHERE ";
 
 impl Store {
+    /// Ends a job of a classifier that is stored as running, and isn't.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn fail_left_over(&self, classifier: &ClassifierName) -> Result<(), StoreError> {
+        let is_left: Option<i64> =
+            sqlx::query_scalar("SELECT number FROM jobs WHERE classifier = $1 AND state = 'RUNNING'")
+                .bind(classifier.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        // Hardly ever, so that a job that begins needn't wait for a writer.
+        if is_left.is_some() {
+            sqlx::query("UPDATE jobs SET state = 'FAILED', ended_at = $1 WHERE classifier = $2 AND state = 'RUNNING'")
+                .bind(now_ms())
+                .bind(classifier.as_str())
+                .execute(&self.writer)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Begins a job, and publishes the documents that it brings, in one transaction: both or neither. `details` says what
     /// is known of the job, given what became of the documents.
     ///

@@ -9,9 +9,12 @@
 //!
 //! Reading order: [`data_dir`] (whose database it is), this file (opening it), `import` (writing documents), `examples`
 //! (reading them), `edits` (changing them), `classifiers`, `versions`, `artifacts` (their files), `imported_versions`, `jobs`,
-//! `size`, `compaction`.
+//! `size`, `compaction`; beside them `backup`, `backup_contents` and `restore`, which work on files while a server may have the
+//! directory.
 
 mod artifacts;
+mod backup;
+mod backup_contents;
 mod classifiers;
 mod compaction;
 pub mod data_dir;
@@ -20,6 +23,7 @@ mod examples;
 mod import;
 mod imported_versions;
 mod jobs;
+mod restore;
 mod settings;
 mod size;
 mod versions;
@@ -34,6 +38,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::names::ClassifierName;
 pub use artifacts::NewArtifact;
+pub use backup::{BackupError, BackupOptions, back_up};
+pub use backup_contents::{BackupContents, Damage, UnusableBackup};
 pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use edits::{DeleteOutcome, RenameOutcome};
@@ -41,6 +47,7 @@ pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use imported_versions::ImportedVersion;
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
+pub use restore::{RestoreError, restore};
 pub use size::StoreSize;
 pub use versions::{NewVersion, VersionOrigin, VersionRecord};
 
@@ -116,9 +123,22 @@ pub enum StoreError {
     /// Somebody reads, and has done so for long.
     #[error("the database is being read, so that its log can't be emptied; try again later")]
     InUse,
-    /// The database failed: no space, no permission, a damaged file.
+    /// Nothing more can be written.
+    #[error("the disk that the data directory is on is full; make room, and try again")]
+    DiskFull(#[source] sqlx::Error),
+    /// The database failed: no permission, a damaged file.
     #[error("the database failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+}
+
+/// SQLite's codes for a disk without room: SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the index of the log.
+const DISK_FULL: [&str; 2] = ["13", "4874"];
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.is_some_and(|code| DISK_FULL.contains(&&*code)) { Self::DiskFull(error) } else { Self::Database(error) }
+    }
 }
 
 /// An open store. Its data directory stays locked until the last clone, [`Import`] and [`Examples`] of it are gone.
@@ -298,6 +318,36 @@ mod tests {
         assert!(matches!(refusal, StoreError::NewerSchema { found: 999, known, .. } if known == newest), "{refusal:?}");
         let said = refusal.to_string();
         assert!(said.contains("999") && said.contains(&format!("up to {newest};")), "{said}");
+    }
+
+    /// SQLite's own limit does for the writer what a full disk does.
+    #[tokio::test]
+    async fn without_room_an_import_is_refused_and_nothing_else_is_lost() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open(parent.path()).await.unwrap();
+        let name: ClassifierName = "desk".parse().unwrap();
+        let import = async |text: &str, n: usize| {
+            let mut import = store.begin_import(&name).await?;
+            for i in 0..n {
+                let document = crate::document::Document::new(i.to_string(), text.repeat(100)).unwrap();
+                import.stage(&[crate::document::LabeledDocument::new(document, Vec::new())]).await?;
+            }
+            import.publish().await
+        };
+        let limit = async |n_pages: u32| {
+            let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {n_pages}"));
+            sqlx::query(sql).execute(&store.writer).await.unwrap();
+        };
+        assert_eq!(import("before", 3).await.unwrap().n_added, 3);
+        limit(60).await;
+        let refusal = import("too many", 1000).await.unwrap_err();
+        assert!(matches!(refusal, StoreError::DiskFull(_)), "{refusal:?}");
+        assert_eq!(store.examples(&name, None).await.unwrap().next_batch().await.unwrap().len(), 3);
+        limit(1 << 20).await;
+        assert_eq!(import("after", 5).await.unwrap().n_added, 5);
+        drop(store);
+        let store = open(parent.path()).await.unwrap();
+        assert_eq!(store.examples(&name, None).await.unwrap().next_batch().await.unwrap().len(), 8);
     }
 
     #[tokio::test]

@@ -1,77 +1,59 @@
 //! kill -9 at random moments: what was acknowledged is there after the next start, and nothing is there by half.
 //!
-//! `TOPICD_CRASH_KILLS=50 cargo test --release --test integration crash -- --nocapture` kills 50 times, and prints how many
-//! kills hit each operation; without the variable it is 5 times.
+//! `TOPICD_CRASH_KILLS=200 cargo test --test integration crash -- --nocapture` kills 200 times, and prints how many kills hit
+//! each operation before it was acknowledged, and in how many of these it was nevertheless done; without the variable
+//! each is hit once. `TOPICD_CRASH_SEED` repeats the moments of a run.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
-use topicd::api::pb::dataset_service_client::DatasetServiceClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::training_job::State;
 
-use crate::support::{document, examples, request, train_request};
+use crate::server_process::{MIGRATIONS, ServerProcess, create_first_release, import, n_stored, serve, topicd};
+use crate::support::{document, examples, model_of, request, train_request};
 
 const IMPORT_DOCUMENTS: usize = 2_000;
 const TRAIN_DOCUMENTS: usize = 20;
+const FIRST_RELEASE_DOCUMENTS: usize = 500;
 
-/// What is killed.
+/// What is killed. A deletion of documents goes here: its acknowledgement takes them out of the log's numbers, and one that
+/// was cut off has deleted all of them or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Operation {
     Import,
     Train,
     Promote,
+    Rollback,
+    Backup,
+    Migrate,
 }
 
-/// A server process, and the way to it.
-struct Server {
-    child: Child,
-    channel: Channel,
-}
+const OPERATIONS: [Operation; 6] = [
+    Operation::Import,
+    Operation::Train,
+    Operation::Promote,
+    Operation::Rollback,
+    Operation::Backup,
+    Operation::Migrate,
+];
 
-impl Server {
-    async fn start(data_dir: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_topicd"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
-            .arg(data_dir)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        let address = loop {
-            let line = log.next().unwrap_or_else(|| panic!("the server didn't start: {seen:#?}")).unwrap();
-            let fields = serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default()["fields"].take();
-            if fields["message"] == "listening" {
-                break fields["address"].as_str().unwrap().to_owned();
-            }
-            seen.push(line);
-        };
-        // Read to the end, or the pipe fills up and the server waits for us.
-        std::thread::spawn(move || log.for_each(drop));
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { child, channel }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Kills that hit an operation before it was acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kills {
+    n: usize,
+    /// Of these, how often it was done all the same.
+    n_done: usize,
 }
 
 /// The client's own log: what was acknowledged, and what was under way when the server was killed.
@@ -80,9 +62,12 @@ struct Log {
     n_imported: usize,
     n_trained: usize,
     stable: Option<String>,
+    previous: Option<String>,
+    /// The SHA-256 of the model file of each version that was ever told.
+    versions: BTreeMap<String, String>,
     /// What each version answered when it was first asked.
     answers: HashMap<String, pb::ClassifyResponse>,
-    kills: BTreeMap<Operation, usize>,
+    kills: BTreeMap<Operation, Kills>,
 }
 
 fn import_batch(batch: usize) -> Vec<pb::LabeledDocument> {
@@ -93,21 +78,13 @@ fn train_batch(batch: usize) -> Vec<pb::LabeledDocument> {
     examples(batch * TRAIN_DOCUMENTS..(batch + 1) * TRAIN_DOCUMENTS)
 }
 
-/// Does the next of an operation; what it returns is an acknowledgement.
-async fn run(operation: Operation, channel: Channel, n_before: usize, promote: String) -> Option<String> {
+/// Does the next of what a server is asked to do; what it returns is an acknowledgement, with the version that is stable then.
+async fn call(operation: Operation, channel: Channel, n_before: usize, promote: String) -> Option<String> {
+    let mut models = ModelServiceClient::new(channel.clone());
     match operation {
         Operation::Import => {
-            let batch = import_batch(n_before);
-            let messages: Vec<pb::ImportExamplesRequest> = batch
-                .chunks(500)
-                .map(|chunk| pb::ImportExamplesRequest {
-                    classifier: "classifiers/archive".to_owned(),
-                    examples: chunk.to_vec(),
-                    ..Default::default()
-                })
-                .collect();
-            let messages = tokio_stream::iter(messages);
-            DatasetServiceClient::new(channel).import_examples(messages).await.ok().map(|_| String::new())
+            import(&channel, "archive", &import_batch(n_before)).await.ok()?;
+            Some(String::new())
         }
         Operation::Train => {
             let request = train_request("desk", train_batch(n_before));
@@ -117,43 +94,91 @@ async fn run(operation: Operation, channel: Channel, n_before: usize, promote: S
             Some(job.model_version)
         }
         Operation::Promote => {
-            let request = pb::PromoteModelVersionRequest { model_version: promote.clone(), ..Default::default() };
-            ModelServiceClient::new(channel).promote_model_version(request).await.ok().map(|_| promote)
+            let request = pb::PromoteModelVersionRequest { model_version: promote, ..Default::default() };
+            let response = models.promote_model_version(request).await.ok()?.into_inner();
+            Some(response.classifier.unwrap().stable_version)
         }
+        Operation::Rollback => {
+            let classifier = "classifiers/desk".to_owned();
+            let request = pb::RollbackClassifierRequest { classifier, ..Default::default() };
+            let response = models.rollback_classifier(request).await.ok()?.into_inner();
+            Some(response.classifier.unwrap().stable_version)
+        }
+        Operation::Backup | Operation::Migrate => panic!("{operation:?} isn't a call"),
     }
 }
 
-/// How many of these documents are stored.
-async fn n_stored(channel: &Channel, classifier: &str, examples: Vec<pb::LabeledDocument>) -> usize {
-    let request = pb::TrainRequest { validate_only: true, ..train_request(classifier, examples) };
-    let response = ClassifierServiceClient::new(channel.clone()).train(request).await.unwrap().into_inner();
-    response.validation.unwrap().intake.unwrap().unchanged_count as usize
-}
-
 impl Log {
+    fn n_before(&self, operation: Operation) -> usize {
+        if operation == Operation::Import { self.n_imported } else { self.n_trained }
+    }
+
     fn acknowledge(&mut self, operation: Operation, stable: String) {
         match operation {
             Operation::Import => self.n_imported += 1,
             Operation::Train => {
                 self.n_trained += 1;
-                self.stable = Some(stable);
+                self.move_stable(stable);
             }
-            Operation::Promote => self.stable = Some(stable),
+            Operation::Promote | Operation::Rollback => self.move_stable(stable),
+            Operation::Backup | Operation::Migrate => {}
         }
     }
 
-    /// The version that is promoted next: another one than the stable one.
-    async fn other_version(&self, channel: &Channel) -> String {
-        let list = pb::ListModelVersionsRequest { classifier: "classifiers/desk".to_owned(), ..Default::default() };
-        let response = ModelServiceClient::new(channel.clone()).list_model_versions(list).await.unwrap().into_inner();
-        let mut names = response.model_versions.into_iter().map(|version| version.name);
-        names.find(|name| Some(name) != self.stable.as_ref()).unwrap()
+    fn move_stable(&mut self, stable: String) {
+        if Some(&stable) != self.stable.as_ref() {
+            self.previous = self.stable.replace(stable);
+        }
     }
 
-    /// Holds the server, which has just started again, against the log. `under_way` was cut off: it counts as done if any
-    /// of it is there.
-    async fn check(&mut self, channel: &Channel, under_way: Option<(Operation, String)>) {
+    fn hit(&mut self, operation: Operation, is_done: bool) {
+        let kills = self.kills.entry(operation).or_default();
+        kills.n += 1;
+        kills.n_done += usize::from(is_done);
+    }
+
+    /// The one that was hit least often, so that all are.
+    fn next_operation(&self) -> Operation {
+        let n_kills = |operation: &&Operation| self.kills.get(operation).map_or(0, |kills| kills.n);
+        *OPERATIONS.iter().min_by_key(n_kills).unwrap()
+    }
+
+    /// The version that is promoted next: another one than the stable one.
+    fn other_version(&self) -> String {
+        self.versions.keys().rev().find(|name| Some(*name) != self.stable.as_ref()).unwrap().clone()
+    }
+
+    /// Holds the server, which has just started again, against the log. `under_way` was cut off; whether it was done all the
+    /// same.
+    async fn check(&mut self, channel: &Channel, under_way: Option<(Operation, String)>) -> bool {
+        let n_before = (self.n_imported, self.n_trained);
+        self.check_documents(channel).await;
+        let job = self.check_jobs(channel).await;
+        self.check_versions(channel).await;
         let mut models = ModelServiceClient::new(channel.clone());
+        let get = pb::GetClassifierRequest { classifier: "classifiers/desk".to_owned() };
+        let classifier = models.get_classifier(get).await.unwrap().into_inner().classifier.unwrap();
+        let stable = classifier.stable_version.clone();
+        let has_moved = Some(&stable) != self.stable.as_ref();
+        let is_done = match &under_way {
+            Some((Operation::Promote, version)) => *version == stable,
+            Some((Operation::Rollback, _)) => Some(&stable) == self.previous.as_ref(),
+            Some((Operation::Train, _)) => job.model_version == stable,
+            _ => (self.n_imported, self.n_trained) != n_before,
+        };
+        assert!(!has_moved || (is_done && under_way.is_some()), "{stable} instead of {:?}", self.stable);
+        self.move_stable(stable);
+        assert_eq!(Some(classifier.previous_version), self.previous);
+        // Any of those that were ever told.
+        let told = self.versions.keys().nth(self.n_trained % self.versions.len()).cloned();
+        for version in ["stable", "previous", "latest"].map(model_of).into_iter().chain(told) {
+            self.check_answer(channel, &version).await;
+        }
+        is_done
+    }
+
+    /// Every document that was acknowledged is there, and of what was under way all or none.
+    async fn check_documents(&mut self, channel: &Channel) {
         let next = n_stored(channel, "archive", import_batch(self.n_imported)).await;
         assert!([0, IMPORT_DOCUMENTS].contains(&next), "{next} documents of an import");
         self.n_imported += usize::from(next > 0);
@@ -163,30 +188,33 @@ impl Log {
         let next = n_stored(channel, "desk", train_batch(self.n_trained)).await;
         assert!([0, TRAIN_DOCUMENTS].contains(&next), "{next} documents of a training");
         self.n_trained += usize::from(next > 0);
-        for batch in 0..self.n_trained {
-            assert_eq!(n_stored(channel, "desk", train_batch(batch)).await, TRAIN_DOCUMENTS, "training {batch}");
-        }
-        let list = pb::ListTrainingJobsRequest {
-            classifier: "classifiers/desk".to_owned(),
-            page_size: 100,
-            ..Default::default()
-        };
+        let all = n_stored(channel, "desk", examples(0..self.n_trained * TRAIN_DOCUMENTS)).await;
+        assert_eq!(all, self.n_trained * TRAIN_DOCUMENTS);
+    }
+
+    /// No job runs for ever. Returns the newest one.
+    async fn check_jobs(&self, channel: &Channel) -> pb::TrainingJob {
+        let classifier = "classifiers/desk".to_owned();
+        let list = pb::ListTrainingJobsRequest { classifier, page_size: 100, ..Default::default() };
+        let mut models = ModelServiceClient::new(channel.clone());
         let jobs = models.list_training_jobs(list).await.unwrap().into_inner().training_jobs;
         assert!(jobs.iter().all(|job| job.state() != State::Running), "{jobs:?}");
+        jobs.into_iter().next().unwrap()
+    }
 
-        let get = pb::GetClassifierRequest { classifier: "classifiers/desk".to_owned() };
-        let classifier = models.get_classifier(get).await.unwrap().into_inner().classifier.unwrap();
-        let stable = classifier.stable_version.clone();
-        let may_be_new = match &under_way {
-            Some((Operation::Promote, version)) => *version == stable,
-            Some((Operation::Train, _)) => jobs[0].model_version == stable,
-            _ => false,
-        };
-        assert!(may_be_new || Some(&stable) == self.stable.as_ref(), "{stable} instead of {:?}", self.stable);
-        self.stable = Some(stable);
-        for alias in ["stable", "previous", "latest"] {
-            self.check_answer(channel, &format!("classifiers/desk/versions/{alias}")).await;
+    /// Every version that was ever told is there with the same file.
+    async fn check_versions(&mut self, channel: &Channel) {
+        let classifier = "classifiers/desk".to_owned();
+        let list = pb::ListModelVersionsRequest { classifier, page_size: 100, ..Default::default() };
+        let mut models = ModelServiceClient::new(channel.clone());
+        let response = models.list_model_versions(list).await.unwrap().into_inner();
+        let is_all = response.next_page_token.is_empty();
+        let stored = response.model_versions.into_iter().map(|version| (version.name, version.artifact_sha256));
+        let stored: BTreeMap<String, String> = stored.collect();
+        for (name, sha256) in &self.versions {
+            assert!(stored.get(name).map_or(!is_all, |stored| stored == sha256), "{name} is another one, or gone");
         }
+        self.versions.extend(stored);
     }
 
     /// A version answers as it always has.
@@ -197,50 +225,193 @@ impl Log {
         let before = self.answers.entry(answer.model_version.clone()).or_insert_with(|| answer.clone());
         assert_eq!(*before, answer);
     }
+
+    fn print(&self) {
+        println!("operation   kills  done all the same");
+        for (operation, kills) in &self.kills {
+            println!("{:10}  {:>5}  {:>17}", format!("{operation:?}"), kills.n, kills.n_done);
+        }
+    }
+}
+
+/// A server with a log of what it acknowledged.
+struct Crashes {
+    directory: TempDir,
+    server: ServerProcess,
+    log: Log,
+    durations: HashMap<Operation, Duration>,
+    random: StdRng,
+}
+
+impl Crashes {
+    /// Does everything once undisturbed, and some twice for two versions: how long each takes.
+    async fn start(seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = ServerProcess::start(&directory.path().join("data")).await;
+        let random = StdRng::seed_from_u64(seed);
+        let mut this = Self { directory, server, log: Log::default(), durations: HashMap::new(), random };
+        use Operation::{Import, Promote, Rollback, Train};
+        for operation in [Import, Train, Train, Promote, Rollback] {
+            let begun = Instant::now();
+            let promote = model_of("1");
+            let n_before = this.log.n_before(operation);
+            let acknowledged = call(operation, this.server.channel.clone(), n_before, promote).await;
+            this.durations.insert(operation, begun.elapsed());
+            this.log.acknowledge(operation, acknowledged.unwrap());
+        }
+        let begun = Instant::now();
+        let mut backup = this.spawn_backup("undisturbed");
+        assert!(backup.wait().unwrap().success());
+        this.durations.insert(Operation::Backup, begun.elapsed());
+        create_first_release(&this.path("first-release"), FIRST_RELEASE_DOCUMENTS).await;
+        let data_dir = this.copy_first_release("undisturbed-migration");
+        let begun = Instant::now();
+        ServerProcess::start(&data_dir).await;
+        // Most of a start is something else.
+        this.durations.insert(Operation::Migrate, begun.elapsed() / 4);
+        this.log.check(&this.server.channel, None).await;
+        this
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A moment of an operation, or just after it.
+    fn moment(&mut self, operation: Operation) -> Duration {
+        self.durations[&operation].mul_f64(self.random.gen_range(0.0..1.1))
+    }
+
+    /// How long an operation takes changes with what is stored: where kills come too early or too late, the next ones come
+    /// later or earlier.
+    fn learn(&mut self, operation: Operation, was_done: bool) {
+        let factor = if was_done { 0.9 } else { 1.05 };
+        self.durations.entry(operation).and_modify(|duration| *duration = duration.mul_f64(factor));
+    }
+
+    /// Kills the server once during an operation, or the process that the operation is.
+    async fn kill(&mut self, operation: Operation) {
+        match operation {
+            Operation::Backup => self.kill_backup().await,
+            Operation::Migrate => self.kill_migration().await,
+            operation => self.kill_call(operation).await,
+        }
+    }
+
+    async fn kill_call(&mut self, operation: Operation) {
+        let promote = match operation {
+            Operation::Rollback => self.log.previous.clone().unwrap(),
+            _ => self.log.other_version(),
+        };
+        let n_before = self.log.n_before(operation);
+        let running = tokio::spawn(call(operation, self.server.channel.clone(), n_before, promote.clone()));
+        // The runtime's own clock goes by milliseconds, of which a promotion takes two.
+        std::thread::sleep(self.moment(operation));
+        self.server.kill();
+        let acknowledged = tokio::time::timeout(Duration::from_secs(60), running).await.unwrap().unwrap();
+        let under_way = match acknowledged {
+            Some(stable) => {
+                self.log.acknowledge(operation, stable);
+                None
+            }
+            None => Some((operation, promote)),
+        };
+        let was_hit = under_way.is_some();
+        self.server = ServerProcess::start(&self.path("data")).await;
+        let is_done = self.log.check(&self.server.channel, under_way).await;
+        if was_hit {
+            self.log.hit(operation, is_done);
+        }
+        self.learn(operation, !was_hit || is_done);
+    }
+
+    fn spawn_backup(&self, name: &str) -> std::process::Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
+        command.args(["backup", "--data-dir", "data", "--out", name]).current_dir(self.directory.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Kills a backup and, every second time, the server that it reads beside.
+    async fn kill_backup(&mut self) {
+        let mut backup = self.spawn_backup("killed");
+        std::thread::sleep(self.moment(Operation::Backup));
+        let with_server = self.random.gen_bool(0.5);
+        if with_server {
+            self.server.kill();
+        }
+        backup.kill().unwrap();
+        let was_hit = !backup.wait().unwrap().success();
+        let is_there = self.path("killed").exists();
+        assert!(was_hit || is_there);
+        if is_there {
+            // Whole, though nobody was told.
+            let restored = topicd(self.directory.path(), &["restore", "--from", "killed", "--data-dir", "restored"]);
+            assert!(restored.status.success(), "{restored:?}");
+            let server = ServerProcess::start(&self.path("restored")).await;
+            self.log.check(&server.channel, None).await;
+            drop(server);
+            std::fs::remove_dir_all(self.path("restored")).unwrap();
+            std::fs::remove_file(self.path("killed")).unwrap();
+        }
+        if with_server {
+            self.server = ServerProcess::start(&self.path("data")).await;
+        }
+        self.log.check(&self.server.channel, None).await;
+        if was_hit {
+            self.log.hit(Operation::Backup, is_there);
+        }
+        self.learn(Operation::Backup, is_there);
+    }
+
+    fn copy_first_release(&self, name: &str) -> PathBuf {
+        std::fs::create_dir(self.path(name)).unwrap();
+        std::fs::copy(self.path("first-release/topicd.db"), self.path(name).join("topicd.db")).unwrap();
+        self.path(name)
+    }
+
+    /// Kills the first start on a directory of the first release, before it says that it listens.
+    async fn kill_migration(&mut self) {
+        let data_dir = self.copy_first_release("killed-migration");
+        let mut starting = serve(&data_dir).stderr(Stdio::null()).spawn().unwrap();
+        // Until it has changed something, it was hardly begun.
+        while !data_dir.join("topicd.db-wal").exists() {
+            assert!(starting.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        std::thread::sleep(self.moment(Operation::Migrate));
+        starting.kill().unwrap();
+        starting.wait().unwrap();
+        let is_done = schema_version(&data_dir).await == MIGRATIONS.iter().map(|migration| migration.version).max();
+        let server = ServerProcess::start(&data_dir).await;
+        let stored = n_stored(&server.channel, "old", examples(0..FIRST_RELEASE_DOCUMENTS)).await;
+        assert_eq!(stored, FIRST_RELEASE_DOCUMENTS);
+        let job = server.train(train_request("old", Vec::new())).await;
+        assert_eq!((job.state(), job.document_count), (State::Succeeded, FIRST_RELEASE_DOCUMENTS as u64), "{job:?}");
+        drop(server);
+        std::fs::remove_dir_all(&data_dir).unwrap();
+        self.log.hit(Operation::Migrate, is_done);
+        self.learn(Operation::Migrate, is_done);
+    }
+}
+
+/// The newest migration of a database that nobody has open.
+async fn schema_version(data_dir: &Path) -> Option<i64> {
+    let options = SqliteConnectOptions::new().filename(data_dir.join("topicd.db"));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let version = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut connection).await;
+    connection.close().await.unwrap();
+    version.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9() {
-    const OPERATIONS: [Operation; 3] = [Operation::Import, Operation::Train, Operation::Promote];
-    let n_kills: usize = std::env::var("TOPICD_CRASH_KILLS").map_or(5, |n| n.parse().unwrap());
-    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let n_kills: usize = std::env::var("TOPICD_CRASH_KILLS").map_or(OPERATIONS.len(), |n| n.parse().unwrap());
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let seed = std::env::var("TOPICD_CRASH_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
     println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let directory: TempDir = tempfile::tempdir().unwrap();
-    let mut server = Server::start(directory.path()).await;
-    let mut log = Log::default();
-
-    // Once undisturbed, and twice for two versions: how long each takes.
-    let mut durations = HashMap::new();
-    for operation in [Operation::Import, Operation::Train, Operation::Train, Operation::Promote] {
-        let promote = "classifiers/desk/versions/1".to_owned();
-        let n_before = if operation == Operation::Import { log.n_imported } else { log.n_trained };
-        let begun = Instant::now();
-        let acknowledged = run(operation, server.channel.clone(), n_before, promote).await;
-        durations.insert(operation, begun.elapsed());
-        log.acknowledge(operation, acknowledged.unwrap());
+    let mut crashes = Crashes::start(seed).await;
+    while crashes.log.kills.values().map(|kills| kills.n).sum::<usize>() < n_kills {
+        crashes.kill(crashes.log.next_operation()).await;
     }
-    while log.kills.values().sum::<usize>() < n_kills {
-        // The one that was hit least often, so that all are.
-        let least = |operation: &&Operation| log.kills.get(operation).copied().unwrap_or(0);
-        let operation = *OPERATIONS.iter().min_by_key(least).unwrap();
-        let n_before = if operation == Operation::Import { log.n_imported } else { log.n_trained };
-        let promote = log.other_version(&server.channel).await;
-        let call = tokio::spawn(run(operation, server.channel.clone(), n_before, promote.clone()));
-        tokio::time::sleep(durations[&operation].mul_f64(random.gen_range(0.0..1.1))).await;
-        server.kill();
-        let under_way = match tokio::time::timeout(Duration::from_secs(60), call).await.unwrap().unwrap() {
-            Some(stable) => {
-                log.acknowledge(operation, stable);
-                None
-            }
-            None => {
-                *log.kills.entry(operation).or_default() += 1;
-                Some((operation, promote))
-            }
-        };
-        server = Server::start(directory.path()).await;
-        log.check(&server.channel, under_way).await;
-    }
-    println!("kills that hit: {:?}", log.kills);
+    crashes.log.print();
 }

@@ -3,6 +3,7 @@
 // What a helper unwraps is a test's failure like any other.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod bad_input;
 mod batch_and_stream;
 mod classify;
@@ -13,12 +14,15 @@ mod data_issues;
 mod dataset;
 mod dataset_service;
 mod delete;
+#[cfg(target_os = "linux")]
+mod disk_full;
 mod evaluate;
 mod lifecycle;
 mod load;
 mod model_files;
 mod promotion;
 mod server_info;
+mod server_process;
 mod settings;
 mod support;
 mod topics;

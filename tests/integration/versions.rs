@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Code;
 use topicd::api::pb;
 
+use crate::server_process::ServerProcess;
 use crate::support::{
     TestServer, assert_error, document, examples, labeled, model_of, request, server_with_three_versions, text_of,
     train_request, violations,
@@ -331,6 +332,23 @@ async fn a_damaged_version_is_told_and_the_previous_one_answers() {
         Code::DataLoss,
         "DAMAGED_VERSION",
     );
+
+    // The log says so too, to whoever looks after the server.
+    let TestServer { stop, running, parent, classify: services, .. } = server;
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    drop(services);
+    let server = ServerProcess::start(&parent.path().join("data")).await;
+    let request =
+        pb::ClassifyRequest { model: "classifiers/desk".to_owned(), ..request(document("", "the striker scored")) };
+    assert_eq!(server.classifiers().classify(request).await.unwrap().into_inner(), expected);
+    let log = server.stop();
+    let errors: Vec<serde_json::Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let errors: Vec<_> = errors.iter().filter(|line| line["level"] == "ERROR").map(|line| &line["fields"]).collect();
+    assert_eq!((errors.len(), &errors[0]["version"]), (2, &model_of("2").into()), "{errors:?}");
+    assert!(errors[0]["problem"].as_str().unwrap().contains("has changed on the disk"), "{errors:?}");
+    let instead = (&errors[1]["message"], &errors[1]["stand_in"]);
+    assert_eq!(instead, (&"the previous version answers instead".into(), &model_of("1").into()), "{errors:?}");
 }
 
 /// Flips a bit of a version's stored model file.

@@ -106,6 +106,8 @@ pub enum FailureReason {
     SelfTestFailed,
     /// The server was stopped, or ended otherwise, meanwhile.
     Interrupted,
+    /// The store can't hold the version.
+    StorageFull,
     /// The database failed, or there was a panic.
     Internal,
 }

@@ -23,7 +23,7 @@ use super::panic::{catch_async, panicked};
 use crate::dataset::issues::{DataIssue, IssueKind, find_repetitions, find_small_topics, find_unusable};
 use crate::document::{ContentHash, Document, LabeledDocument, Split, Topic};
 use crate::names::ClassifierName;
-use crate::store::{BegunJob, ImportOutcome, JobRecord, JobState, Store, StoreError, TopicCount, last_of_each};
+use crate::store::{BegunJob, ImportOutcome, JobRecord, Store, StoreError, TopicCount, last_of_each};
 use call::{Scope, TrainCall, Validation};
 use job::{ActiveJob, JobDetails, StopReason, TrainingJob};
 use run::{Documents, Plan};
@@ -156,6 +156,8 @@ impl TrainingService {
             }
         }
         let _place = self.reserve(&call.classifier)?;
+        // Its place is reserved, so no job of the classifier runs: one that is stored as running is one whose end couldn't be.
+        self.store.fail_left_over(&call.classifier).await?;
         check_usable(&call, &self.stored_topics(&call).await?, self.max_topics)?;
         let asked_for = call.revision;
         // Of what is stored nothing is left of repetitions when the job reads it; what isn't, the job looks through itself.
@@ -191,15 +193,7 @@ impl TrainingService {
             BegunJob::New { number, created_at_ms, .. } => (number, created_at_ms),
             BegunJob::Repeated(job) => return self.known_job(job),
             BegunJob::OtherRequest => return Err(other_request()),
-            BegunJob::Busy(number) => {
-                // No job of the classifier is active, or its place couldn't have been reserved: this one's end couldn't be
-                // stored when it ended. What is known of it stays, as when a start ends it.
-                if let Some(job) = self.store.job(&classifier, number).await? {
-                    let state = JobState::Failed;
-                    self.store.end_job(&classifier, number, state, None, |aliases, _| aliases, |_| job.details).await?;
-                }
-                return Err(Error::JobRunning(JobName { classifier, number }));
-            }
+            BegunJob::Busy(number) => return Err(Error::JobRunning(JobName { classifier, number })),
         };
         let documents = documents.map_or(Documents::Stored { revision }, Documents::Given);
         let job = TrainingJob::begun(JobName { classifier, number }, created_at_ms, details);
@@ -230,8 +224,11 @@ impl TrainingService {
         let jobs = Arc::clone(&self.active);
         tracing::info!(job = %name, "training begins");
         tokio::spawn(async move {
-            if let Err(error) = catch_async(plan.run()).await {
-                active.fail(&error);
+            match catch_async(plan.run()).await {
+                Ok(true) => {}
+                // What is known here is all there is, until the process ends.
+                Ok(false) => return,
+                Err(error) => active.fail(&error),
             }
             jobs.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&name);
         });
@@ -465,7 +462,7 @@ mod tests {
     use crate::artifact;
     use crate::config::Limits;
     use crate::service::training::job::FailureReason;
-    use crate::store::DataDir;
+    use crate::store::{DataDir, JobState};
     use crate::training_config::TrainingConfig;
 
     fn call(classifier: &ClassifierName, n_documents: usize) -> TrainCall {
@@ -488,7 +485,7 @@ mod tests {
     }
 
     /// A job whose end couldn't be stored would hold up its classifier until the next start. It was ended, but as what the
-    /// next request had asked for.
+    /// next request had asked for; then as what it was, but the next request was refused once.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_job_that_nobody_runs_is_ended_by_the_next_and_keeps_what_is_known_of_it() {
         let parent = tempfile::tempdir().unwrap();
@@ -504,15 +501,13 @@ mod tests {
         };
         store.begin_job(&desk, None, None, |_| left_behind.to_json()).await.unwrap();
 
-        let refusal = training.train(call(&desk, 20)).await.unwrap_err();
-        let Error::JobRunning(name) = refusal else { panic!("{refusal:?}") };
+        let trained = training.train(call(&desk, 20)).await.unwrap();
+        assert_eq!((trained.name.number.get(), trained.state), (2, JobState::Succeeded));
+        assert_eq!(trained.details.intake.n_added, 20);
+        let name = JobName { classifier: desk.clone(), number: NonZeroU32::MIN };
         let ended = training.job(&name).await.unwrap();
         assert_eq!(ended.state, JobState::Failed);
         assert_eq!(ended.details.failure.as_ref().unwrap().reason, FailureReason::Interrupted);
         assert_eq!(JobDetails { failure: None, ..ended.details }, left_behind);
-
-        let trained = training.train(call(&desk, 20)).await.unwrap();
-        assert_eq!((trained.name.number.get(), trained.state), (name.number.get() + 1, JobState::Succeeded));
-        assert_eq!(trained.details.intake.n_added, 20, "the refused request has stored its documents");
     }
 }

@@ -59,11 +59,11 @@ struct Prepared {
 }
 
 impl Plan {
-    /// Does the job, and stores how it ended.
-    pub(super) async fn run(mut self) {
+    /// Does the job, and stores how it ended; whether that could be stored.
+    pub(super) async fn run(mut self) -> bool {
         let mut begun = Instant::now();
         let end = match self.train(&mut begun).await {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(end) => end,
         };
         let (state, failure) = match (end, self.job.stop_reason()) {
@@ -78,6 +78,7 @@ impl Plan {
         tracing::info!(job = %name, ?state, failure = ?job.details.failure, "training ended without a version");
         let details = |_| job.details.to_json();
         let ended = self.store.end_job(&name.classifier, name.number, state, None, |aliases, _| aliases, details).await;
+        let is_stored = ended.is_ok();
         let ended_at_ms = match ended {
             Ok((_, ended_at_ms)) => ended_at_ms,
             Err(error) => {
@@ -89,6 +90,7 @@ impl Plan {
         self.job.update(|current| {
             (current.details, current.state, current.ended_at_ms) = (job.details, state, Some(ended_at_ms));
         });
+        is_stored
     }
 
     /// `begun` is set to when it is the job's turn.
@@ -257,6 +259,10 @@ fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
 
 impl From<Error> for End {
     fn from(error: Error) -> Self {
-        Self::Failed(JobFailure { reason: FailureReason::Internal, message: error.to_string() })
+        let reason = match error {
+            Error::StorageFull => FailureReason::StorageFull,
+            _ => FailureReason::Internal,
+        };
+        Self::Failed(JobFailure { reason, message: error.to_string() })
     }
 }
