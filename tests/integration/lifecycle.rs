@@ -30,7 +30,7 @@ async fn a_second_server_on_the_same_data_directory_is_refused() {
 
     first.stop.send(()).unwrap();
     first.running.await.unwrap().unwrap();
-    drop(first.classify);
+    drop((first.classify, first.model_files));
     assert!(DataDir::lock(&data_dir).is_ok());
 }
 
