@@ -334,10 +334,10 @@ async fn a_damaged_version_is_told_and_the_previous_one_answers() {
     );
 
     // The log says so too, to whoever looks after the server.
-    let TestServer { stop, running, parent, classify: services, .. } = server;
+    let TestServer { stop, running, parent, classify, model_files, .. } = server;
     stop.send(()).unwrap();
     running.await.unwrap().unwrap();
-    drop(services);
+    drop((classify, model_files));
     let server = ServerProcess::start(&parent.path().join("data")).await;
     let request =
         pb::ClassifyRequest { model: "classifiers/desk".to_owned(), ..request(document("", "the striker scored")) };
