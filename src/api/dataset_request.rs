@@ -156,7 +156,9 @@ pub fn delete_call(request: pb::DeleteExamplesRequest) -> Result<DeleteExamplesC
         }
     }
     match classifier {
-        Some(classifier) if violations.is_empty() => Ok(DeleteExamplesCall { classifier, hashes }),
+        Some(classifier) if violations.is_empty() => {
+            Ok(DeleteExamplesCall { classifier, hashes, purge_versions: request.purge_versions })
+        }
         _ => Err(violations.into_error()),
     }
 }

@@ -95,5 +95,6 @@ pub fn deleted(deleted: &Deleted) -> pb::DeleteExamplesResponse {
         deleted_count: deleted.n_deleted,
         unknown_content_hashes: deleted.unknown.iter().map(ToString::to_string).collect(),
         model_versions: deleted.learned_by.iter().map(VersionName::to_string).collect(),
+        purged_model_versions: deleted.purged.iter().map(VersionName::to_string).collect(),
     }
 }

@@ -116,6 +116,7 @@ pub fn training_job(job: TrainingJob) -> pb::TrainingJob {
     let TrainingJob { name, state, stage, fraction, created_at_ms, ended_at_ms, details } = job;
     let version = details.version.map(|number| VersionName { classifier: name.classifier.clone(), number });
     pb::TrainingJob {
+        automatic: details.automatic,
         name: name.to_string(),
         state: job_state(state).into(),
         stage: if has_ended { PbStage::Unspecified.into() } else { job_stage(stage).into() },

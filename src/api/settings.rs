@@ -1,10 +1,16 @@
 //! The settings of classifiers, from and to protobuf. A setting's own conversion is in a file of its name.
 
+use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::RangeInclusive;
+
 use super::model_request::given;
 use super::pb;
 use super::promotion::promotion_policy;
 use super::violations::Violations;
-use crate::service::{ClassifierSettings, Error, UpdateSettingsCall};
+use crate::service::{ClassifierSettings, Error, RetentionPolicy, RetrainingPolicy, UpdateSettingsCall};
+
+/// From a minute to ten years.
+const MAX_AGE_SECONDS: RangeInclusive<u64> = 60..=10 * 365 * 24 * 60 * 60;
 
 /// Checks a wish to replace settings.
 ///
@@ -27,16 +33,50 @@ pub fn update_settings_call(request: pb::UpdateClassifierSettingsRequest) -> Res
 
 /// The settings, with every default spelled out.
 pub fn classifier_settings(settings: &ClassifierSettings) -> pb::ClassifierSettings {
-    pb::ClassifierSettings { promotion_policy: Some(promotion_policy(&settings.promotion_policy)) }
+    let ClassifierSettings { promotion_policy: policy, retention, retraining } = settings;
+    let max_age = retraining.max_age_seconds.map(|seconds| prost_types::Duration {
+        // At most ten years.
+        seconds: seconds.get() as i64,
+        nanos: 0,
+    });
+    pb::ClassifierSettings {
+        promotion_policy: Some(promotion_policy(policy)),
+        retention: Some(pb::RetentionPolicy {
+            max_unaliased_versions: retention.max_unaliased_versions.map_or(0, NonZeroU32::get),
+        }),
+        retraining: Some(pb::RetrainingPolicy {
+            min_changed_documents: retraining.min_changed_documents.map_or(0, NonZeroU32::get),
+            max_age,
+        }),
+    }
 }
 
 impl Violations {
     /// Settings in the field `path`.
     fn check_settings(&mut self, path: &str, settings: pb::ClassifierSettings) -> ClassifierSettings {
-        let pb::ClassifierSettings { promotion_policy } = settings;
+        let pb::ClassifierSettings { promotion_policy, retention, retraining } = settings;
+        let (retention, retraining) = (retention.unwrap_or_default(), retraining.unwrap_or_default());
         ClassifierSettings {
             promotion_policy: self
                 .check_promotion_policy(&format!("{path}.promotion_policy"), promotion_policy.unwrap_or_default()),
+            retention: RetentionPolicy { max_unaliased_versions: NonZeroU32::new(retention.max_unaliased_versions) },
+            retraining: RetrainingPolicy {
+                min_changed_documents: NonZeroU32::new(retraining.min_changed_documents),
+                max_age_seconds: self.check_max_age(&format!("{path}.retraining.max_age"), retraining.max_age),
+            },
         }
+    }
+
+    fn check_max_age(&mut self, path: &str, max_age: Option<prost_types::Duration>) -> Option<NonZeroU64> {
+        let max_age = max_age?;
+        let seconds = u64::try_from(max_age.seconds).ok().filter(|seconds| MAX_AGE_SECONDS.contains(seconds));
+        if seconds.is_none() || max_age.nanos != 0 {
+            let description = format!(
+                "is {}.{:09} s; give whole seconds from a minute to ten years, or leave it out",
+                max_age.seconds, max_age.nanos
+            );
+            self.add(path, "OUT_OF_RANGE", description);
+        }
+        seconds.and_then(NonZeroU64::new)
     }
 }

@@ -52,9 +52,17 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
     }
     let examples = violations.check_examples("inline_examples.examples", 0, inline, limits);
     match classifier {
-        Some(classifier) if violations.is_empty() => {
-            Ok(TrainCall { classifier, examples, scope, revision, config, promotion_policy, wait, request: request_id })
-        }
+        Some(classifier) if violations.is_empty() => Ok(TrainCall {
+            classifier,
+            examples,
+            scope,
+            revision,
+            config,
+            promotion_policy,
+            wait,
+            request: request_id,
+            automatic: false,
+        }),
         _ => Err(violations.into_error()),
     }
 }

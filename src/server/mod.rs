@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -89,6 +90,9 @@ pub async fn run(
             draining.begun()
         ));
 
+    // Ends when it is dropped.
+    let mut background = JoinSet::new();
+    background.spawn(services.retraining().run());
     set_health(&health, ServingStatus::Serving).await;
     tracing::info!(%address, "listening");
     tokio::select! {
@@ -100,6 +104,7 @@ pub async fn run(
     // First the news, then the signal: it ends the streams that carry the news.
     set_health(&health, ServingStatus::NotServing).await;
     drain.send_replace(true);
+    background.shutdown().await;
     let (drained, ()) =
         tokio::join!(tokio::time::timeout(config.drain_timeout, serving), services.training.stop(config.drain_timeout));
     match drained {

@@ -10,7 +10,7 @@ use super::panic::panicked;
 use super::training::TrainingService;
 use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
-use crate::store::{DatasetSummary, Examples, Import, ImportOutcome, RenameOutcome, Store, StoreError};
+use crate::store::{DatasetSummary, DeleteOutcome, Examples, Import, ImportOutcome, RenameOutcome, Store, StoreError};
 
 /// Versions that are looked through at a time.
 const VERSIONS_PAGE: u32 = 100;
@@ -87,6 +87,8 @@ pub struct DeleteExamplesCall {
     pub classifier: ClassifierName,
     /// Which.
     pub hashes: Vec<ContentHash>,
+    /// Whether the versions that learned them are deleted, too.
+    pub purge_versions: bool,
 }
 
 /// Documents are erased.
@@ -98,8 +100,10 @@ pub struct Deleted {
     pub n_deleted: u64,
     /// Those that weren't.
     pub unknown: Vec<ContentHash>,
-    /// Versions that learned some of them, newest first.
+    /// Versions that learned some of them and are still there, newest first.
     pub learned_by: Vec<VersionName>,
+    /// Those that were deleted for that.
+    pub purged: Vec<VersionName>,
 }
 
 impl DatasetService {
@@ -232,14 +236,19 @@ impl DatasetService {
     /// # Errors
     /// The classifier doesn't exist or is being trained, or the store fails.
     pub async fn delete(&self, call: DeleteExamplesCall) -> Result<Deleted, Error> {
-        let DeleteExamplesCall { classifier, hashes } = call;
+        let DeleteExamplesCall { classifier, hashes, purge_versions } = call;
         self.models.classifier(&classifier).await?;
         // A training that has read them already would make a version of them.
         let _place = self.training.reserve(&classifier)?;
         let deleted = self.store.delete_examples(&classifier, &hashes).await?;
         let learned_by = versions_that_learned(&self.store, &classifier, &hashes).await?;
         tracing::info!(%classifier, n_deleted = deleted.n_deleted, "documents were erased");
-        Ok(Deleted { revision: deleted.revision, n_deleted: deleted.n_deleted, unknown: deleted.unknown, learned_by })
+        let (learned_by, purged) = if purge_versions { (Vec::new(), learned_by) } else { (learned_by, Vec::new()) };
+        if !purged.is_empty() {
+            self.models.purge(classifier, purged.iter().map(|version| version.number).collect()).await?;
+        }
+        let DeleteOutcome { revision, n_deleted, unknown } = deleted;
+        Ok(Deleted { revision, n_deleted, unknown, learned_by, purged })
     }
 
     /// Writes the database anew, without what was deleted; its bytes before and after.

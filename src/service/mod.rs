@@ -22,6 +22,8 @@ pub mod models;
 pub mod out_of_fold;
 pub mod panic;
 pub mod promotion;
+pub mod retention;
+pub mod retraining;
 pub mod self_test;
 pub mod settings;
 pub mod topics;
@@ -49,7 +51,9 @@ pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, Mode
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
 pub use promotion::{PromoteCall, RollbackCall};
-pub use settings::{ClassifierSettings, UpdateSettingsCall};
+pub use retention::without;
+pub use retraining::Retraining;
+pub use settings::{ClassifierSettings, RetentionPolicy, RetrainingPolicy, UpdateSettingsCall};
 pub use topics::{DescribeTopicCall, DescribedTopic};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};
@@ -71,6 +75,8 @@ pub struct Services {
     pub compare: Arc<CompareService>,
     /// Keeps labelled documents.
     pub datasets: Arc<DatasetService>,
+    /// What trains without being asked needs; see [`Self::retraining`].
+    store: Store,
 }
 
 /// Why the services can't start.
@@ -98,7 +104,12 @@ impl Services {
         let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), max_topics);
         let model_files = Arc::new(ModelFiles::new(store.clone(), Arc::clone(&models), limits.max_artifact_bytes));
         let (classify, training, compare) = (Arc::new(classify), Arc::new(training), Arc::new(compare));
-        let datasets = Arc::new(DatasetService::new(store, Arc::clone(&models), Arc::clone(&training)));
-        Ok(Self { classify, models, model_files, training, compare, datasets })
+        let datasets = Arc::new(DatasetService::new(store.clone(), Arc::clone(&models), Arc::clone(&training)));
+        Ok(Self { classify, models, model_files, training, compare, datasets, store })
+    }
+
+    /// What trains when it is due; somebody has to run it.
+    pub fn retraining(&self) -> Retraining {
+        Retraining::new(self.store.clone(), Arc::clone(&self.models), Arc::clone(&self.training))
     }
 }

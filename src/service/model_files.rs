@@ -202,10 +202,11 @@ impl Models {
         let number = match self.store.add_imported(name, &version, request).await? {
             ImportedVersion::New { number, record } => {
                 let stable = change.serving().stable().cloned();
-                change.answer_with(record, stable);
+                change.answer_with(record.clone(), stable);
                 let version = VersionName { classifier: name.clone(), number };
                 tracing::info!(%version, "imported");
                 change.load(Arc::new(LiveVersion::new(version, model)));
+                self.retain(&change, record).await;
                 number
             }
             ImportedVersion::Repeated(number) => number,

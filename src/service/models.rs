@@ -290,15 +290,13 @@ impl Models {
         let (record, ended_at_ms) =
             self.store.end_job(&name, job, JobState::Succeeded, Some(&version), aliases, job_details).await?;
         let live = Arc::new(LiveVersion::new(VersionName { classifier: name, number }, model));
-        if verdict == Verdict::Stable {
-            change.answer_with(record, Some(live));
-            return Ok(Some(ended_at_ms));
-        }
-        let stable = change.serving().stable().cloned();
-        change.answer_with(record, stable);
+        let stable =
+            if verdict == Verdict::Stable { Some(Arc::clone(&live)) } else { change.serving().stable().cloned() };
+        change.answer_with(record.clone(), stable);
         if verdict == Verdict::Candidate {
             change.load(live);
         }
+        self.retain(&change, record).await;
         Ok(Some(ended_at_ms))
     }
 }

@@ -102,7 +102,7 @@ impl Models {
         let record = moved.ok_or_else(|| stale(&record))?;
         change.answer_with(record.clone(), Some(version));
         tracing::info!(version = %VersionName { classifier: record.name.clone(), number }, "promoted");
-        Ok(record)
+        Ok(self.retain(change, record).await)
     }
 }
 

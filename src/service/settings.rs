@@ -2,6 +2,7 @@
 //!
 //! A setting is a field with a default, so that what was stored before there was one is read as if nobody had set it.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,28 @@ use crate::store::ClassifierRecord;
 pub struct ClassifierSettings {
     /// When a newly trained version becomes the stable one, unless its training is told otherwise.
     pub promotion_policy: PromotionPolicy,
+    /// Which versions are kept.
+    pub retention: RetentionPolicy,
+    /// When it is trained without being asked.
+    pub retraining: RetrainingPolicy,
+}
+
+/// Which versions are kept besides those with an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetentionPolicy {
+    /// So many, the newest; `None`: all.
+    pub max_unaliased_versions: Option<NonZeroU32>,
+}
+
+/// When a classifier is trained without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetrainingPolicy {
+    /// When so many stored documents have changed since the last training.
+    pub min_changed_documents: Option<NonZeroU32>,
+    /// When the last training is so many seconds ago, and any has.
+    pub max_age_seconds: Option<NonZeroU64>,
 }
 
 /// A wish to replace a classifier's settings.
@@ -76,7 +99,7 @@ impl Models {
         let stable = change.serving().stable().cloned();
         change.answer_with(record.clone(), stable);
         tracing::info!(classifier = %name, "settings replaced");
-        Ok(record)
+        Ok(self.retain(&change, record).await)
     }
 
     /// A classifier that is stored, also if that wasn't so before.
@@ -109,7 +132,7 @@ mod tests {
             min_accuracy: Probability::new(0.9),
             ..PromotionPolicy::default()
         };
-        let settings = ClassifierSettings { promotion_policy };
+        let settings = ClassifierSettings { promotion_policy, ..ClassifierSettings::default() };
         assert_eq!(ClassifierSettings::read(&record(earlier)).unwrap(), settings);
         assert_eq!(ClassifierSettings::read(&record(&settings.to_json())).unwrap(), settings);
     }

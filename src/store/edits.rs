@@ -86,6 +86,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        self.changed.notify_one();
         Ok(RenameOutcome::Renamed { revision, n_documents })
     }
 
@@ -154,6 +155,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        self.changed.notify_one();
         outcome.revision = number("revision", newest + 1)?;
         Ok(outcome)
     }

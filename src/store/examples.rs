@@ -167,6 +167,22 @@ impl Store {
         Ok(self.count(classifier, revision).await?.1)
     }
 
+    /// How many of a classifier's documents were added, labelled anew or erased after a revision; one that was twice counts twice.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn n_changed_documents(&self, classifier: &ClassifierName, revision: u32) -> Result<u64, StoreError> {
+        let n_changed: i64 = sqlx::query_scalar(
+            "SELECT CAST(COALESCE(SUM(n_added + n_relabelled + n_deleted), 0) AS BIGINT) FROM imports \
+             WHERE classifier = $1 AND revision > $2",
+        )
+        .bind(classifier.as_str())
+        .bind(i64::from(revision))
+        .fetch_one(&self.pool)
+        .await?;
+        number("number of documents", n_changed)
+    }
+
     /// Those of some documents that a classifier's newest revision has, by their content hashes.
     ///
     /// # Errors

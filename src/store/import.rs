@@ -124,6 +124,7 @@ impl Import {
         let outcome = self.publish_in(&mut transaction).await?;
         if outcome.is_new() {
             transaction.commit().await?;
+            self.store.changed.notify_one();
         } else {
             transaction.rollback().await?;
             self.discard().await?;

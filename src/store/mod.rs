@@ -36,6 +36,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use tokio::sync::Notify;
+
 use crate::names::ClassifierName;
 pub use artifacts::NewArtifact;
 pub use backup::{BackupError, BackupOptions, back_up};
@@ -149,6 +151,8 @@ pub struct Store {
     /// The one connection that writes: SQLite lets one do so at a time. Writers wait for it here, in their order, and not each
     /// on a connection that a reader needs.
     writer: SqlitePool,
+    /// Told when documents or settings were changed.
+    changed: Arc<Notify>,
     data_dir: Arc<DataDir>,
 }
 
@@ -179,7 +183,12 @@ impl Store {
         import::delete_unpublished(&writer).await?;
         jobs::fail_interrupted(&writer).await?;
         let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
-        Ok(Self { pool, writer, data_dir: Arc::new(data_dir) })
+        Ok(Self { pool, writer, changed: Arc::default(), data_dir: Arc::new(data_dir) })
+    }
+
+    /// Waits until documents or settings of any classifier were changed since this was asked last. For one who waits.
+    pub async fn documents_changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Closes the database; its write-ahead log goes to its place. Nothing can be asked of the store any more.

@@ -14,6 +14,7 @@ impl Store {
         touch_classifier(&mut transaction, classifier).await?;
         let record = read_classifier(&mut transaction, classifier).await?;
         transaction.commit().await?;
+        self.changed.notify_one();
         Ok(record)
     }
 
@@ -40,6 +41,7 @@ impl Store {
         }
         let record = read_classifier(&mut transaction, classifier).await?;
         transaction.commit().await?;
+        self.changed.notify_one();
         Ok(Some(record))
     }
 }

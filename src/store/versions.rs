@@ -169,23 +169,50 @@ impl Store {
         record: &ClassifierRecord,
         number: NonZeroU32,
     ) -> Result<Option<ClassifierRecord>, StoreError> {
-        let ClassifierRecord { name, aliases, etag, .. } = record;
+        self.purge_versions(record, &[number], record.aliases).await
+    }
+}
+
+impl Store {
+    /// Deletes versions, whatever aliases they have, and moves the aliases. `None`, and nothing is deleted, when the classifier
+    /// isn't as in `record` any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn purge_versions(
+        &self,
+        record: &ClassifierRecord,
+        numbers: &[NonZeroU32],
+        aliases: Aliases,
+    ) -> Result<Option<ClassifierRecord>, StoreError> {
         let mut transaction = self.writer.begin().await?;
-        if !update_aliases(&mut transaction, name, Some(*etag), *aliases).await? {
+        if !update_aliases(&mut transaction, &record.name, Some(record.etag), aliases).await? {
             return Ok(None);
         }
-        let deleted: Option<Vec<u8>> =
-            sqlx::query_scalar("DELETE FROM versions WHERE classifier = $1 AND number = $2 RETURNING artifact_sha256")
-                .bind(name.as_str())
-                .bind(i64::from(number.get()))
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if let Some(sha256) = deleted {
-            delete_unused_artifact(&mut transaction, &sha256).await?;
+        for &number in numbers {
+            delete_one(&mut transaction, &record.name, number).await?;
         }
-        let record = read_classifier(&mut transaction, name).await?;
+        let record = read_classifier(&mut transaction, &record.name).await?;
         transaction.commit().await?;
         Ok(Some(record))
+    }
+}
+
+/// Deletes a version, and its file if no other version has it.
+async fn delete_one(
+    connection: &mut SqliteConnection,
+    classifier: &ClassifierName,
+    number: NonZeroU32,
+) -> Result<(), StoreError> {
+    let deleted: Option<Vec<u8>> =
+        sqlx::query_scalar("DELETE FROM versions WHERE classifier = $1 AND number = $2 RETURNING artifact_sha256")
+            .bind(classifier.as_str())
+            .bind(i64::from(number.get()))
+            .fetch_optional(&mut *connection)
+            .await?;
+    match deleted {
+        Some(sha256) => delete_unused_artifact(connection, &sha256).await,
+        None => Ok(()),
     }
 }
 

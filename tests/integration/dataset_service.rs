@@ -212,7 +212,11 @@ async fn an_erased_document_is_nowhere() {
         all.iter().find(has).unwrap().content_hash.clone()
     };
     let unknown = "0".repeat(64);
-    let delete = |content_hashes| pb::DeleteExamplesRequest { classifier: DESK.to_owned(), content_hashes };
+    let delete = |content_hashes| pb::DeleteExamplesRequest {
+        classifier: DESK.to_owned(),
+        content_hashes,
+        purge_versions: false,
+    };
     let hashes = vec![hash_of(SECRET), unknown.clone(), hash_of("filler")];
     let deleted = client.delete_examples(delete(hashes)).await.unwrap().into_inner();
     assert_eq!((deleted.dataset_revision, deleted.deleted_count), (3, 2));
@@ -248,7 +252,11 @@ async fn nothing_is_erased_by_a_call_that_is_wrong_or_while_a_training_runs() {
     let server = TestServer::start().await;
     let mut client = server.datasets().await;
     import(&server, examples(0..300)).await;
-    let delete = |content_hashes| pb::DeleteExamplesRequest { classifier: DESK.to_owned(), content_hashes };
+    let delete = |content_hashes| pb::DeleteExamplesRequest {
+        classifier: DESK.to_owned(),
+        content_hashes,
+        purge_versions: false,
+    };
     let refusal = client.delete_examples(delete(vec!["0f".to_owned(), "é".repeat(32)])).await.unwrap_err();
     let fields: Vec<String> = violations(&refusal).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["content_hashes[0]", "content_hashes[1]"]);
@@ -362,4 +370,46 @@ async fn the_command_line_reads_and_changes_datasets_wherever_they_are() {
     }
     let (_, printed, _) = both(&["list"]).await;
     assert_eq!(printed, "classifiers/desk  revision 4  29 documents\n  conflict         29\n");
+}
+
+/// Whoever wants every trace gone gives up the versions that learned it, the one that answers among them.
+#[tokio::test]
+async fn versions_that_learned_what_is_erased_can_go_too() {
+    let server = TestServer::start().await;
+    let mut client = server.datasets().await;
+    let first = server.train(train_request("desk", examples(0..40))).await;
+    let secret = document("", "a secret of the tanks that shelled");
+    let second = server.train(train_request("desk", vec![labeled(secret.clone(), &["war"])])).await;
+    assert!(second.promoted, "{second:?}");
+    let ask = pb::ClassifyRequest { model: DESK.to_owned(), ..request(document("", "tanks shelled")) };
+    let answer = async || server.client().await.classify(ask.clone()).await;
+    assert_eq!(answer().await.unwrap().into_inner().model_version, second.model_version);
+
+    let hash = |document: &pb::Document| {
+        topicd::document::Document::new(document.title.clone(), document.text.clone())
+            .unwrap()
+            .content_hash()
+            .to_string()
+    };
+    let erase = |document: &pb::Document| pb::DeleteExamplesRequest {
+        classifier: DESK.to_owned(),
+        content_hashes: vec![hash(document)],
+        purge_versions: true,
+    };
+    let deleted = client.delete_examples(erase(&secret)).await.unwrap().into_inner();
+    assert_eq!(
+        (deleted.model_versions.len(), &deleted.purged_model_versions),
+        (0, &vec![second.model_version.clone()])
+    );
+    assert_eq!(answer().await.unwrap().into_inner().model_version, first.model_version);
+    let get = pb::GetModelVersionRequest { model_version: second.model_version };
+    assert_error(&server.models().await.get_model_version(get).await.unwrap_err(), Code::NotFound, "UNKNOWN_VERSION");
+
+    let other = examples(0..1)[0].document.clone().unwrap();
+    let deleted = client.delete_examples(erase(&other)).await.unwrap().into_inner();
+    assert_eq!(deleted.purged_model_versions, [first.model_version]);
+    assert_error(&answer().await.unwrap_err(), Code::FailedPrecondition, "NOTHING_TRAINED");
+    let third = server.train(train_request("desk", Vec::new())).await;
+    assert_eq!((third.document_count, third.promoted), (39, true));
+    assert_eq!(answer().await.unwrap().into_inner().model_version, "classifiers/desk/versions/3");
 }

@@ -21,6 +21,7 @@ mod lifecycle;
 mod load;
 mod model_files;
 mod promotion;
+mod retraining;
 mod server_info;
 mod server_process;
 mod settings;

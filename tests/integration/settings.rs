@@ -20,7 +20,7 @@ async fn update(
     policy: pb::PromotionPolicy,
     etag: &str,
 ) -> Result<pb::Classifier, Status> {
-    let settings = pb::ClassifierSettings { promotion_policy: Some(policy) };
+    let settings = pb::ClassifierSettings { promotion_policy: Some(policy), ..Default::default() };
     let request = pb::UpdateClassifierSettingsRequest {
         classifier: classifier.to_owned(),
         settings: Some(settings),

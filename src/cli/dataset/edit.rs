@@ -1,6 +1,7 @@
 //! `topicd dataset rename`, `delete` and `compact`: changes of what is kept.
 
 use std::io::{self, Write};
+use std::num::NonZeroU32;
 
 use serde::Serialize;
 use tonic::Status;
@@ -10,7 +11,7 @@ use crate::api::pb;
 use crate::cli::{CommandResult, remote, stored};
 use crate::document::{ContentHash, Topic};
 use crate::names::ClassifierName;
-use crate::service::{VersionName, versions_that_learned};
+use crate::service::{VersionName, versions_that_learned, without};
 use crate::store::RenameOutcome;
 
 /// What `topicd dataset rename` is told.
@@ -51,6 +52,10 @@ pub(super) struct DeleteArgs {
     #[arg(long, default_value_t, value_name = "NAME", value_parser = stored::classifier)]
     classifier: ClassifierName,
 
+    /// Also delete the versions that were trained on some of them, aliases or not.
+    #[arg(long)]
+    purge_versions: bool,
+
     #[command(flatten)]
     place: PlaceArgs,
 
@@ -78,6 +83,7 @@ struct Deleted {
     n_deleted: u64,
     unknown_content_hashes: Vec<String>,
     model_versions: Vec<String>,
+    purged_model_versions: Vec<String>,
 }
 
 /// Gives a topic another name.
@@ -122,25 +128,35 @@ pub(super) async fn rename(args: &RenameArgs) -> CommandResult {
 /// # Errors
 /// No such place or dataset.
 pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
-    let DeleteArgs { hashes, classifier, .. } = args;
+    let DeleteArgs { hashes, classifier, purge_versions, .. } = args;
     let deleted = match args.place.open().await? {
         Place::Store(store) => {
-            if store.classifier(classifier).await?.is_none() {
+            let Some(record) = store.classifier(classifier).await? else {
                 return Err(format!("{classifier} has no stored documents").into());
-            }
+            };
             let deleted = store.delete_examples(classifier, hashes).await?;
             let learned_by = versions_that_learned(&store, classifier, hashes).await?;
+            let numbers: Vec<NonZeroU32> = learned_by.iter().map(|version| version.number).collect();
+            let names = learned_by.iter().map(VersionName::to_string).collect();
+            let (model_versions, purged_model_versions) =
+                if *purge_versions { (Vec::new(), names) } else { (names, Vec::new()) };
+            if *purge_versions {
+                // Nobody else has the store.
+                store.purge_versions(&record, &numbers, without(record.aliases, &numbers)).await?;
+            }
             Deleted {
                 revision: deleted.revision,
                 n_deleted: deleted.n_deleted,
                 unknown_content_hashes: deleted.unknown.iter().map(ToString::to_string).collect(),
-                model_versions: learned_by.iter().map(VersionName::to_string).collect(),
+                model_versions,
+                purged_model_versions,
             }
         }
         Place::Server(channel) => {
             let request = pb::DeleteExamplesRequest {
                 classifier: classifier.to_string(),
                 content_hashes: hashes.iter().map(ToString::to_string).collect(),
+                purge_versions: *purge_versions,
             };
             let answer = client(channel).delete_examples(request).await.map_err(refusal)?.into_inner();
             Deleted {
@@ -148,6 +164,7 @@ pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
                 n_deleted: answer.deleted_count,
                 unknown_content_hashes: answer.unknown_content_hashes,
                 model_versions: answer.model_versions,
+                purged_model_versions: answer.purged_model_versions,
             }
         }
     };
@@ -161,6 +178,9 @@ pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
     }
     if !deleted.model_versions.is_empty() {
         writeln!(out, "trained on some of them: {}", deleted.model_versions.join(", "))?;
+    }
+    if !deleted.purged_model_versions.is_empty() {
+        writeln!(out, "deleted, as trained on some of them: {}", deleted.purged_model_versions.join(", "))?;
     }
     Ok(())
 }

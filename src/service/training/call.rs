@@ -40,6 +40,8 @@ pub struct TrainCall {
     pub wait: Duration,
     /// The caller's own name for the request.
     pub request: Option<RequestId>,
+    /// Whether nobody asked for it.
+    pub automatic: bool,
 }
 
 /// What a training would find.

@@ -63,6 +63,9 @@ pub struct JobDetails {
     /// When its version becomes the stable one: while it runs, what the call said; then what was decided by.
     #[serde(default)]
     pub promotion_policy: Option<PromotionPolicy>,
+    /// Whether nobody asked for it.
+    #[serde(default)]
+    pub automatic: bool,
     /// What became of the documents that came with the call.
     pub intake: ImportOutcome,
     /// The revision of the stored documents that it trains on.
@@ -114,11 +117,12 @@ pub enum FailureReason {
 
 impl JobDetails {
     /// What is known before anything is done.
-    pub(super) fn new(scope: Scope, config: TrainingConfig, data_issues: Vec<DataIssue>) -> Self {
+    pub(in crate::service) fn new(scope: Scope, config: TrainingConfig, data_issues: Vec<DataIssue>) -> Self {
         Self {
             scope,
             config,
             promotion_policy: None,
+            automatic: false,
             intake: ImportOutcome::default(),
             dataset_revision: None,
             n_documents: 0,
@@ -141,7 +145,7 @@ impl JobDetails {
 }
 
 impl TrainingJob {
-    pub(super) fn begun(name: JobName, created_at_ms: u64, details: JobDetails) -> Self {
+    pub(in crate::service) fn begun(name: JobName, created_at_ms: u64, details: JobDetails) -> Self {
         let (state, stage) = (JobState::Running, JobStage::Waiting);
         Self { name, state, stage, fraction: 0.0, created_at_ms, ended_at_ms: None, details }
     }
@@ -175,7 +179,7 @@ impl TrainingJob {
 
 impl JobFailure {
     /// The server ended before the job did.
-    pub(super) fn interrupted() -> Self {
+    pub(in crate::service) fn interrupted() -> Self {
         let message = "the server stopped before the training was done; train again";
         Self { reason: FailureReason::Interrupted, message: message.to_owned() }
     }

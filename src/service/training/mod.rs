@@ -166,7 +166,7 @@ impl TrainingService {
             Scope::SourceOnly => Vec::new(),
         };
         issues.extend(relabelled(&call.examples, &self.stored_copies(&call).await?));
-        let TrainCall { classifier, scope, examples, config, promotion_policy, request, .. } = call;
+        let TrainCall { classifier, scope, examples, config, promotion_policy, request, automatic, .. } = call;
         let n_given = examples.len() as u64;
         let (import, documents) = match scope {
             Scope::SourceOnly => (None, Some(examples)),
@@ -180,7 +180,7 @@ impl TrainingService {
                 (Some(import), None)
             }
         };
-        let mut details = JobDetails { promotion_policy, ..JobDetails::new(scope, config, issues) };
+        let mut details = JobDetails { promotion_policy, automatic, ..JobDetails::new(scope, config, issues) };
         let mut revision = 0;
         let with_outcome = |outcome: ImportOutcome| {
             revision = asked_for.unwrap_or(outcome.revision);
@@ -481,6 +481,7 @@ mod tests {
             promotion_policy: None,
             wait: Duration::from_secs(60),
             request: None,
+            automatic: false,
         }
     }
 
