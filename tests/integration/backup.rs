@@ -278,7 +278,7 @@ async fn a_backup_of_an_older_release_is_restored() {
 async fn a_backup_that_is_killed_is_no_file_and_a_restore_no_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let server = ServerProcess::start(&path.join("data")).await;
+    let mut server = ServerProcess::start(&path.join("data")).await;
     for number in 0..10 {
         import(&server.channel, "archive", &batch(number, IMPORT_DOCUMENTS)).await.unwrap();
     }
@@ -306,7 +306,7 @@ async fn a_backup_that_is_killed_is_no_file_and_a_restore_no_directory() {
         import(&server.channel, "archive", &batch(10 + sixth as usize, IMPORT_DOCUMENTS)).await.unwrap();
     }
     assert!(n_killed > 0, "no backup was killed");
-    drop(server);
+    server.kill();
     let checked = succeed(path, &["backup", "--out", "after", "--data-dir", "data"]);
     assert_eq!(checked["n_documents"], 16 * IMPORT_DOCUMENTS as u64);
 
