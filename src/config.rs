@@ -1,6 +1,6 @@
 //! Every number and path that `topicd serve` obeys.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub struct Limits {
     /// The largest model file that is imported, and how many bytes of model files are in memory on their way in or out; at
     /// most [`Limits::MAX_ARTIFACT_BYTES`].
     pub max_artifact_bytes: NonZeroU32,
+    /// The most bytes of model files that are kept in memory, all classifiers together.
+    pub max_model_bytes: NonZeroU64,
 }
 
 impl Limits {
@@ -112,6 +114,7 @@ impl Default for Limits {
             max_training_jobs: const { not_zero(16) },
             max_topics: const { not_zero(1000) },
             max_artifact_bytes: const { not_zero(512 * MIB) },
+            max_model_bytes: const { NonZeroU64::MIN.saturating_add(1024 * MIB as u64 - 1) },
         }
     }
 }

@@ -335,6 +335,7 @@ fn job_stage(stage: JobStage) -> PbStage {
     }
 }
 
+/// A moment since 1970.
 pub(super) fn timestamp(milliseconds: u64) -> prost_types::Timestamp {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     prost_types::Timestamp { seconds: seconds as i64, nanos: (rest * 1_000_000) as i32 }

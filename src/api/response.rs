@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::model_response::timestamp;
 use super::pb;
 use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
 use super::pb::span::Field as PbField;
@@ -95,6 +96,7 @@ pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>], size: StoreSi
             max_training_jobs: limits.max_training_jobs.get(),
             max_topics: limits.max_topics.get(),
             max_artifact_bytes: limits.max_artifact_bytes.get().into(),
+            max_model_bytes: limits.max_model_bytes.get(),
         }),
         models: versions.iter().map(|version| served_model(version)).collect(),
         store: Some(store_size(size)),
@@ -116,5 +118,6 @@ fn served_model(version: &LiveVersion) -> pb::ServedModel {
         checksum: format!("{:016x}", version.checksum),
         trained_by: classifier.provenance().software_version.clone(),
         resident_bytes: version.n_bytes,
+        last_use_time: Some(timestamp(version.last_used_ms())),
     }
 }

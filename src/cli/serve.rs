@@ -1,6 +1,6 @@
 //! `topicd serve`: the gRPC server, until it is told to stop.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +67,11 @@ pub struct Args {
     #[arg(long, env = "TOPICD_MAX_ARTIFACT_BYTES", default_value_t = Limits::default().max_artifact_bytes)]
     max_artifact_bytes: NonZeroU32,
 
+    /// The most bytes of model files kept in memory, all classifiers together. When a version is asked for that doesn't fit,
+    /// those that were asked longest ago are let go of, and loaded again when they are asked for.
+    #[arg(long, env = "TOPICD_MAX_MODEL_BYTES", default_value_t = Limits::default().max_model_bytes)]
+    max_model_bytes: NonZeroU64,
+
     /// The threads that train; they give way to those that answer. Left out: one for each processor.
     #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
     training_threads: Option<NonZeroU32>,
@@ -92,6 +97,7 @@ impl From<Args> for ServeConfig {
                 max_training_jobs: args.max_training_jobs,
                 max_topics: args.max_topics,
                 max_artifact_bytes: args.max_artifact_bytes,
+                max_model_bytes: args.max_model_bytes,
             },
             training_threads: args.training_threads,
             drain_timeout: Duration::from_secs(args.drain_seconds),

@@ -35,7 +35,7 @@ impl model_service_server::ModelService for ModelService {
         _: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
         let size = self.models.store_size().await?;
-        Ok(Response::new(response::server_info(&self.limits, &self.models.live().versions(), size)))
+        Ok(Response::new(response::server_info(&self.limits, &self.models.loaded(), size)))
     }
 
     async fn list_classifiers(

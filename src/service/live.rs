@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, MutexGuard};
@@ -19,6 +21,10 @@ use crate::store::ClassifierRecord;
 /// Versions without an alias that each classifier keeps in memory: those that were asked for last.
 const MAX_UNNAMED_VERSIONS: usize = 2;
 
+/// How exactly it is known when a version was asked last, in milliseconds. Calls write it no more often, so that those of a
+/// busy version don't take its cache line from one another.
+const LAST_USED_STEP_MS: u64 = 100;
+
 /// One version of a classifier, loaded and answering.
 #[derive(Debug)]
 pub struct LiveVersion {
@@ -30,14 +36,38 @@ pub struct LiveVersion {
     pub checksum: u64,
     /// The length of its model file, which is about what it takes of memory: its large parts are views of the file's bytes.
     pub n_bytes: u64,
+    last_used_ms: AtomicU64,
 }
 
 impl LiveVersion {
     /// Lets a model answer under a name.
     pub fn new(name: VersionName, model: Artifact) -> Self {
         let Artifact { classifier, checksum, bytes } = model;
-        Self { name, classifier, checksum, n_bytes: bytes.len() as u64 }
+        let (n_bytes, last_used_ms) = (bytes.len() as u64, AtomicU64::new(now_ms()));
+        Self { name, classifier, checksum, n_bytes, last_used_ms }
     }
+
+    /// When it was asked last, or loaded: milliseconds since 1970, UTC.
+    pub fn last_used_ms(&self) -> u64 {
+        self.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    fn use_now(&self) {
+        let now = now_ms();
+        if now.abs_diff(self.last_used_ms()) >= LAST_USED_STEP_MS {
+            self.set_last_used_ms(now);
+        }
+    }
+
+    /// What it says orders versions, and nothing else: no other memory is read by it.
+    pub(super) fn set_last_used_ms(&self, milliseconds: u64) {
+        self.last_used_ms.store(milliseconds, Ordering::Relaxed);
+    }
+}
+
+/// A clock that is set back makes the wrong versions go for a while, and no answer wrong.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// The classifiers that are known to be there, and what they have in memory.
@@ -70,10 +100,11 @@ impl LiveClassifiers {
     pub(super) fn find(&self, model: &ModelName) -> Option<Arc<LiveVersion>> {
         let classifiers = self.classifiers.load();
         let serving = classifiers.get(&model.classifier)?.serving.load();
-        match model.version {
+        let found = match model.version {
             VersionSelector::Stable => serving.stable.clone(),
             version => serving.loaded(serving.number(version)?).cloned(),
-        }
+        };
+        found.inspect(|version| version.use_now())
     }
 
     /// A classifier, if it is known.
@@ -95,6 +126,34 @@ impl LiveClassifiers {
         added
     }
 
+    /// The length of all that is in memory.
+    pub(super) fn n_bytes(&self) -> u64 {
+        let n_bytes = |serving: &Serving| serving.loaded.iter().map(|version| version.n_bytes).sum::<u64>();
+        self.classifiers.load().values().map(|classifier| n_bytes(&classifier.serving.load())).sum()
+    }
+
+    /// Lets go of the version that was asked longest ago, but not of what answers for `classifiers/default`; `false` if there
+    /// is no other. A call that has it in hand keeps it, and the next one that asks for it loads it again.
+    pub(super) fn let_go_of_one(&self) -> bool {
+        let default = ClassifierName::default();
+        let classifiers = self.classifiers.load();
+        let may_go = classifiers.iter().flat_map(|(name, classifier)| {
+            let serving = classifier.serving();
+            let stays = serving.stable.as_ref().filter(|_| *name == default).cloned();
+            let loaded = serving.loaded.clone().into_iter();
+            let may_go = loaded.filter(move |version| stays.as_ref().is_none_or(|stays| !Arc::ptr_eq(stays, version)));
+            may_go.map(move |version| (classifier, version))
+        });
+        match may_go.min_by_key(|(_, version)| version.last_used_ms()) {
+            None => false,
+            Some((classifier, version)) => {
+                classifier.let_go_of(&version);
+                tracing::info!(version = %version.name, "no longer in memory");
+                true
+            }
+        }
+    }
+
     /// Every version in memory, by name.
     pub fn versions(&self) -> Vec<Arc<LiveVersion>> {
         let classifiers = self.classifiers.load();
@@ -108,6 +167,16 @@ impl LiveClassifier {
     /// What it answers with now.
     pub(super) fn serving(&self) -> Arc<Serving> {
         self.serving.load_full()
+    }
+
+    /// Needs no turn: what is in memory changes no answer.
+    fn let_go_of(&self, version: &Arc<LiveVersion>) {
+        self.serving.rcu(|serving| {
+            let mut serving = Serving::clone(serving);
+            serving.loaded.retain(|other| !Arc::ptr_eq(other, version));
+            serving.stable = serving.stable.filter(|stable| !Arc::ptr_eq(stable, version));
+            serving
+        });
     }
 
     /// The right to replace what it answers with: one at a time, so that what is stored and what answers are changed in
@@ -124,36 +193,42 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// What it answers with now; nobody else changes it meanwhile.
+    /// What it answers with now. Nobody else changes it meanwhile, but a version in memory may be let go of.
     pub(super) fn serving(&self) -> Arc<Serving> {
         self.classifier.serving()
     }
 
     /// Answers with `stable` from now on, where aliases mean what the record says.
     pub(super) fn answer_with(&self, record: ClassifierRecord, stable: Option<Arc<LiveVersion>>) {
-        let mut serving = Serving::clone(&self.serving());
-        serving.record = record;
-        serving.stable = stable.clone();
-        serving.keep(stable);
-        self.classifier.serving.store(Arc::new(serving));
+        self.classifier.serving.rcu(|serving| {
+            let mut serving = Serving::clone(serving);
+            serving.record = record.clone();
+            serving.stable = stable.clone();
+            serving.keep(stable.clone());
+            serving
+        });
     }
 
     /// Lets go of a version that is stored no more; the record is what its classifier is without it.
     pub(super) fn forget(&self, record: ClassifierRecord, number: NonZeroU32) {
-        let mut serving = Serving::clone(&self.serving());
-        serving.record = record;
-        serving.loaded.retain(|version| version.name.number != number);
-        self.classifier.serving.store(Arc::new(serving));
+        self.classifier.serving.rcu(|serving| {
+            let mut serving = Serving::clone(serving);
+            serving.record = record.clone();
+            serving.loaded.retain(|version| version.name.number != number);
+            serving
+        });
     }
 
     /// Takes a version into memory.
     pub(super) fn load(&self, version: Arc<LiveVersion>) {
-        let mut serving = Serving::clone(&self.serving());
-        if serving.record.aliases.stable == Some(version.name.number) {
-            serving.stable = Some(Arc::clone(&version));
-        }
-        serving.keep(Some(version));
-        self.classifier.serving.store(Arc::new(serving));
+        self.classifier.serving.rcu(|serving| {
+            let mut serving = Serving::clone(serving);
+            if serving.record.aliases.stable == Some(version.name.number) {
+                serving.stable = Some(Arc::clone(&version));
+            }
+            serving.keep(Some(Arc::clone(&version)));
+            serving
+        });
     }
 }
 

@@ -1,8 +1,8 @@
 //! What runs: the live classifiers and the work that calls ask of them, free of gRPC and protobuf.
 //!
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
-//! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`models`] (those
-//! that there are, and which answer), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
+//! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`memory`] (how much
+//! they may take), [`models`] (those that there are, and which answer), `loading` (how they get into memory), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
 //! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
 //! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
@@ -16,6 +16,8 @@ pub mod error;
 pub mod evaluate;
 pub mod gate;
 pub mod live;
+mod loading;
+pub mod memory;
 pub mod model_files;
 pub mod model_name;
 pub mod models;
@@ -96,7 +98,7 @@ impl Services {
     /// # Errors
     /// The store fails, or there are no threads.
     pub async fn start(store: Store, built_in: Artifact, config: &ServeConfig) -> Result<Self, StartError> {
-        let models = Arc::new(Models::open(store.clone(), built_in).await?);
+        let models = Arc::new(Models::open(store.clone(), built_in, config.limits.max_model_bytes).await?);
         let limits = &config.limits;
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
         let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);

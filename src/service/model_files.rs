@@ -205,7 +205,9 @@ impl Models {
                 change.answer_with(record.clone(), stable);
                 let version = VersionName { classifier: name.clone(), number };
                 tracing::info!(%version, "imported");
+                let room = self.memory.room(&self.live, model.bytes.len() as u64).await;
                 change.load(Arc::new(LiveVersion::new(version, model)));
+                drop(room);
                 self.retain(&change, record).await;
                 number
             }

@@ -3,21 +3,20 @@
 //! The store says what is; [`LiveClassifiers`] holds what answers. A change is stored first and swapped in before its caller
 //! is told, both under the classifier's lock for changes: after a crash in between, the next start answers by what is stored.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use super::built_in;
 use super::error::Error;
 use super::gate::{PromotionPolicy, Verdict};
 use super::live::{LiveClassifier, LiveClassifiers, LiveVersion};
+use super::memory::ModelMemory;
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
-use super::panic::panicked;
 use super::promotion::promoted;
-use super::self_test;
 use super::settings::ClassifierSettings;
 use super::version_details::{VersionDetails, VersionInfo};
-use crate::artifact::{self, Artifact};
+use crate::artifact::Artifact;
 use crate::names::ClassifierName;
 use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, StoreSize};
 
@@ -28,6 +27,7 @@ pub struct Models {
     pub(super) live: LiveClassifiers,
     /// The version that is the model which the server was started with.
     pub(super) built_in: VersionName,
+    pub(super) memory: Arc<ModelMemory>,
 }
 
 /// The end of a training job that made a version.
@@ -53,15 +53,17 @@ pub(super) struct Incumbent {
 impl Models {
     /// Registers the program's own model: the first time, and when it is another one than before, as a new version of
     /// `classifiers/default`. It becomes the stable one if there is none, or if that came with the program too. Then it
-    /// loads what answers to `classifiers/default`; other classifiers are loaded when they are first asked for.
+    /// loads what answers to `classifiers/default`; other classifiers are loaded when they are first asked for, and let go of
+    /// when there are more than `max_bytes` of them.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn open(store: Store, model: Artifact) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, model: Artifact, max_bytes: NonZeroU64) -> Result<Self, StoreError> {
         let name = ClassifierName::default();
         let number = built_in::register(&store, &name, &model).await?;
         let built_in = VersionName { classifier: name.clone(), number };
-        let models = Self { store, live: LiveClassifiers::default(), built_in };
+        let memory = Arc::new(ModelMemory::new(max_bytes));
+        let models = Self { store, live: LiveClassifiers::default(), memory, built_in };
         for record in models.store.classifiers().await? {
             models.live.add(record);
         }
@@ -76,11 +78,6 @@ impl Models {
         Ok(models)
     }
 
-    /// The versions in memory.
-    pub fn live(&self) -> &LiveClassifiers {
-        &self.live
-    }
-
     /// How much is stored.
     ///
     /// # Errors
@@ -89,76 +86,9 @@ impl Models {
         Ok(self.store.size().await?)
     }
 
-    /// The version that a caller means; loads it if it isn't in memory.
-    ///
-    /// # Errors
-    /// It doesn't exist, or can't be loaded.
-    pub async fn resolve(&self, model: &ModelName) -> Result<Arc<LiveVersion>, Error> {
-        match self.live.find(model) {
-            Some(version) => Ok(version),
-            None => self.load(model).await,
-        }
-    }
-
-    async fn load(&self, model: &ModelName) -> Result<Arc<LiveVersion>, Error> {
-        let classifier = self.known(&model.classifier).await?;
-        let change = classifier.change().await;
-        // Somebody else may have loaded it while we waited.
-        if let Some(version) = self.live.find(model) {
-            return Ok(version);
-        }
-        let serving = change.serving();
-        let number = number_in(&serving.record, model)?;
-        let loaded = self.load_version(&model.classifier, number).await;
-        match (loaded, model.version, serving.record.aliases.previous) {
-            (Ok(version), ..) => {
-                change.load(Arc::clone(&version));
-                Ok(version)
-            }
-            (Err(error @ Error::DamagedVersion { .. }), VersionSelector::Stable, Some(previous)) => {
-                let stand_in = match serving.loaded(previous) {
-                    Some(version) => Arc::clone(version),
-                    None => self.load_version(&model.classifier, previous).await.map_err(|_| error.clone())?,
-                };
-                tracing::error!(%error, stand_in = %stand_in.name, "the previous version answers instead");
-                change.answer_with(serving.record.clone(), Some(Arc::clone(&stand_in)));
-                Ok(stand_in)
-            }
-            (Err(error), ..) => Err(error),
-        }
-    }
-
-    /// Reads a version's file, and has it take its self-test.
-    pub(super) async fn load_version(
-        &self,
-        classifier: &ClassifierName,
-        number: NonZeroU32,
-    ) -> Result<Arc<LiveVersion>, Error> {
-        let info = self.version_info(classifier, number).await?;
-        let name = VersionName { classifier: classifier.clone(), number };
-        let damaged = |problem: String| {
-            tracing::error!(version = %name, problem, "a model file can't be used");
-            Error::DamagedVersion { version: name.clone(), problem }
-        };
-        let bytes = match self.store.artifact(&info.record.artifact_sha256).await {
-            Ok(bytes) => bytes,
-            Err(error @ StoreError::DamagedArtifact) => return Err(damaged(error.to_string())),
-            Err(error) => return Err(error.into()),
-        };
-        let examples = self.store.examples_of(classifier, &info.details.self_test.hashes()).await?;
-        let decoded = tokio::task::spawn_blocking(move || {
-            let model = artifact::decode(bytes)?;
-            let documents = examples.iter().map(|example| &example.document);
-            let answers = info.details.self_test.run(&model.classifier, documents, self_test::LATER_TOLERANCE);
-            Ok::<_, artifact::ArtifactError>((model, answers))
-        });
-        let decoded = decoded.await.map_err(|_| panicked())?;
-        let (model, (n_right, n_asked)) = decoded.map_err(|error| damaged(error.to_string()))?;
-        if n_right < n_asked {
-            return Err(damaged(format!("its self-test failed for {} of {n_asked} documents", n_asked - n_right)));
-        }
-        tracing::info!(version = %name, "loaded");
-        Ok(Arc::new(LiveVersion::new(name, model)))
+    /// The versions in memory, by name.
+    pub fn loaded(&self) -> Vec<Arc<LiveVersion>> {
+        self.memory.loaded(&self.live)
     }
 
     /// A classifier that is stored, also if that happened after the start.
@@ -277,6 +207,7 @@ impl Models {
             return Ok(None);
         }
         let TrainedVersion { classifier: name, job, version, model, verdict, .. } = trained;
+        let room = self.memory.room(&self.live, model.bytes.len() as u64).await;
         let aliases = move |before, new| match verdict {
             Verdict::Stable => promoted(before, new),
             Verdict::Candidate => Aliases { candidate: Some(new), ..before },
@@ -296,6 +227,8 @@ impl Models {
         if verdict == Verdict::Candidate {
             change.load(live);
         }
+        drop(room);
+        self.memory.trim(&self.live);
         self.retain(&change, record).await;
         Ok(Some(ended_at_ms))
     }

@@ -54,7 +54,8 @@ impl Models {
         if record.aliases.stable == Some(number) {
             // It may be that it couldn't be loaded, and another one answers instead.
             if change.serving().loaded(number).is_none() {
-                change.load(self.load_version(&model.classifier, number).await?);
+                let (version, _room) = self.load_version(&model.classifier, number).await?;
+                change.load(version);
             }
             return Ok(record);
         }
@@ -93,14 +94,13 @@ impl Models {
         record: ClassifierRecord,
         number: NonZeroU32,
     ) -> Result<ClassifierRecord, Error> {
-        let version = match change.serving().loaded(number) {
-            Some(version) => Arc::clone(version),
-            None => self.load_version(&record.name, number).await?,
-        };
+        let (version, room) = self.loaded_or_load(&change.serving(), &record.name, number).await?;
         let aliases = promoted(record.aliases, number);
         let moved = self.store.move_aliases(&record.name, record.etag, aliases).await?;
         let record = moved.ok_or_else(|| stale(&record))?;
         change.answer_with(record.clone(), Some(version));
+        drop(room);
+        self.memory.trim(&self.live);
         tracing::info!(version = %VersionName { classifier: record.name.clone(), number }, "promoted");
         Ok(self.retain(change, record).await)
     }

@@ -75,14 +75,13 @@ impl Models {
         let change = classifier.change().await;
         let record = self.classifier(name).await?;
         let aliases = without(record.aliases, numbers);
-        let stable = match aliases.stable {
-            Some(number) if aliases.stable != record.aliases.stable => match change.serving().loaded(number) {
-                Some(version) => Some(Arc::clone(version)),
+        let (stable, _room) = match aliases.stable {
+            Some(number) if aliases.stable != record.aliases.stable => {
                 // A damaged one is no reason to keep what must go: whoever asks for it is told.
-                None => self.load_version(name, number).await.ok(),
-            },
-            Some(_) => change.serving().stable().cloned(),
-            None => None,
+                self.loaded_or_load(&change.serving(), name, number).await.ok().unzip()
+            }
+            Some(_) => (change.serving().stable().cloned(), None),
+            None => (None, None),
         };
         let purged = self.store.purge_versions(&record, numbers, aliases).await?;
         let record = purged.ok_or_else(|| stale(&record))?;

@@ -20,6 +20,7 @@ mod evaluate;
 mod lifecycle;
 mod load;
 mod model_files;
+mod model_memory;
 mod promotion;
 mod retraining;
 mod server_info;

@@ -26,6 +26,7 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_training_jobs: 16,
         max_topics: 1000,
         max_artifact_bytes: 536_870_912,
+        max_model_bytes: 1_073_741_824,
     };
     assert_eq!(info.limits, Some(expected));
 

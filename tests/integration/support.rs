@@ -54,7 +54,8 @@ impl TestServer {
         Self::start_in(tempfile::tempdir().unwrap(), change).await
     }
 
-    async fn start_in(parent: TempDir, change: impl FnOnce(&mut ServeConfig)) -> Self {
+    /// Starts a server in a directory, on what is in its directory `data`.
+    pub(crate) async fn start_in(parent: TempDir, change: impl FnOnce(&mut ServeConfig)) -> Self {
         let mut config = ServeConfig { data_dir: parent.path().join("data"), ..ServeConfig::default() };
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -491,8 +491,9 @@ mod tests {
     async fn a_job_that_nobody_runs_is_ended_by_the_next_and_keeps_what_is_known_of_it() {
         let parent = tempfile::tempdir().unwrap();
         let store = Store::open(DataDir::lock(parent.path()).unwrap()).await.unwrap();
-        let models = Arc::new(Models::open(store.clone(), artifact::bundled().unwrap()).await.unwrap());
         let limits = Limits::default();
+        let models = Models::open(store.clone(), artifact::bundled().unwrap(), limits.max_model_bytes).await.unwrap();
+        let models = Arc::new(models);
         let (max_jobs, max_topics) = (limits.max_training_jobs, limits.max_topics);
         let training = Arc::new(TrainingService::start(store.clone(), models, None, max_jobs, max_topics).unwrap());
         let desk: ClassifierName = "desk".parse().unwrap();
