@@ -20,7 +20,9 @@ use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::training_job::State;
 
-use crate::server_process::{MIGRATIONS, ServerProcess, create_first_release, import, n_stored, serve, topicd};
+use crate::server_process::{
+    MIGRATIONS, ServerProcess, create_first_release, import, n_documents, n_stored, serve, topicd,
+};
 use crate::support::{document, examples, model_of, request, train_request};
 
 const IMPORT_DOCUMENTS: usize = 2_000;
@@ -182,14 +184,20 @@ impl Log {
         let next = n_stored(channel, "archive", import_batch(self.n_imported)).await;
         assert!([0, IMPORT_DOCUMENTS].contains(&next), "{next} documents of an import");
         self.n_imported += usize::from(next > 0);
-        for batch in [0, self.n_imported / 2, self.n_imported - 1] {
-            assert_eq!(n_stored(channel, "archive", import_batch(batch)).await, IMPORT_DOCUMENTS, "import {batch}");
-        }
+        // All are there if they are as many as were acknowledged; some are asked for, and at the end of the run each.
+        assert_eq!(n_documents(channel, "archive").await, self.n_imported * IMPORT_DOCUMENTS);
+        self.check_imports(channel, [0, self.n_imported / 2, self.n_imported - 1]).await;
         let next = n_stored(channel, "desk", train_batch(self.n_trained)).await;
         assert!([0, TRAIN_DOCUMENTS].contains(&next), "{next} documents of a training");
         self.n_trained += usize::from(next > 0);
         let all = n_stored(channel, "desk", examples(0..self.n_trained * TRAIN_DOCUMENTS)).await;
         assert_eq!(all, self.n_trained * TRAIN_DOCUMENTS);
+    }
+
+    async fn check_imports(&self, channel: &Channel, batches: impl IntoIterator<Item = usize>) {
+        for batch in batches {
+            assert_eq!(n_stored(channel, "archive", import_batch(batch)).await, IMPORT_DOCUMENTS, "import {batch}");
+        }
     }
 
     /// No job runs for ever. Returns the newest one.
@@ -413,5 +421,6 @@ async fn what_was_acknowledged_survives_kill_9() {
     while crashes.log.kills.values().map(|kills| kills.n).sum::<usize>() < n_kills {
         crashes.kill(crashes.log.next_operation()).await;
     }
+    crashes.log.check_imports(&crashes.server.channel, 0..crashes.log.n_imported).await;
     crashes.log.print();
 }
