@@ -31,24 +31,27 @@ pub fn update_settings_call(request: pb::UpdateClassifierSettingsRequest) -> Res
     }
 }
 
-/// The settings, with every default spelled out.
+/// The settings; the policy with every default spelled out, the others where somebody has set them.
 pub fn classifier_settings(settings: &ClassifierSettings) -> pb::ClassifierSettings {
     let ClassifierSettings { promotion_policy: policy, retention, retraining } = settings;
-    let max_age = retraining.max_age_seconds.map(|seconds| prost_types::Duration {
+    pb::ClassifierSettings {
+        promotion_policy: Some(promotion_policy(policy)),
+        retention: (*retention != RetentionPolicy::default()).then(|| retention_policy(retention)),
+        retraining: (*retraining != RetrainingPolicy::default()).then(|| retraining_policy(retraining)),
+    }
+}
+
+fn retention_policy(policy: &RetentionPolicy) -> pb::RetentionPolicy {
+    pb::RetentionPolicy { max_unaliased_versions: policy.max_unaliased_versions.map_or(0, NonZeroU32::get) }
+}
+
+fn retraining_policy(policy: &RetrainingPolicy) -> pb::RetrainingPolicy {
+    let max_age = policy.max_age_seconds.map(|seconds| prost_types::Duration {
         // At most ten years.
         seconds: seconds.get() as i64,
         nanos: 0,
     });
-    pb::ClassifierSettings {
-        promotion_policy: Some(promotion_policy(policy)),
-        retention: Some(pb::RetentionPolicy {
-            max_unaliased_versions: retention.max_unaliased_versions.map_or(0, NonZeroU32::get),
-        }),
-        retraining: Some(pb::RetrainingPolicy {
-            min_changed_documents: retraining.min_changed_documents.map_or(0, NonZeroU32::get),
-            max_age,
-        }),
-    }
+    pb::RetrainingPolicy { min_changed_documents: policy.min_changed_documents.map_or(0, NonZeroU32::get), max_age }
 }
 
 impl Violations {
