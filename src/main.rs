@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use topicd::cli::{self, about, backup, classify, compare, dataset, evaluate, restore, serve, topic, train, verify};
+use topicd::cli::{
+    self, about, backup, classify, compare, dataset, evaluate, models, restore, serve, topic, train, verify,
+};
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
 #[derive(Debug, Parser)]
@@ -24,6 +26,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Keep labelled documents for good, and see which are kept.
     Dataset(dataset::Args),
+    /// Look at the versions of classifiers, and say which of them answers.
+    Models(models::Args),
     /// Copy a data directory into one file, also while a server uses it.
     Backup(backup::Args),
     /// Make a data directory of a backup.
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

@@ -116,7 +116,8 @@ fn outcome(job: &pb::TrainingJob) -> &'static str {
     }
 }
 
-fn evaluation(message: pb::Evaluation) -> Evaluation {
+/// An evaluation, as far as tables show it.
+pub(super) fn evaluation(message: pb::Evaluation) -> Evaluation {
     let source = match message.source() {
         // A server of the time before there were sources.
         Source::Unspecified | Source::OutOfFold => EvaluationSource::OutOfFold,

@@ -78,6 +78,19 @@ impl Models {
         Ok(models)
     }
 
+    /// The versions of a store that nobody serves, to be looked at and changed; the program's own model isn't registered. What
+    /// a server that has the store would begin with counts as that which came with a program last.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn of_store(store: Store) -> Result<Self, StoreError> {
+        let name = ClassifierName::default();
+        let newest = store.built_in_versions(&name).await?.into_iter().map(|version| version.number).next();
+        let built_in = VersionName { classifier: name, number: newest.unwrap_or(NonZeroU32::MIN) };
+        let memory = Arc::new(ModelMemory::new(NonZeroU64::MAX));
+        Ok(Self { store, live: LiveClassifiers::default(), memory, built_in })
+    }
+
     /// How much is stored.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod lifecycle;
 mod load;
 mod model_files;
 mod model_memory;
+mod models_command;
 mod promotion;
 mod retraining;
 mod server_info;

@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 use serde::Serialize;
 use tonic::Status;
 
-use super::place::{Place, PlaceArgs, client};
+use super::client;
 use crate::api::pb;
+use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::{CommandResult, remote, stored};
 use crate::document::{ContentHash, Topic};
 use crate::names::ClassifierName;

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::place::{Place, PlaceArgs, client};
+use super::client;
 use crate::api::pb;
+use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::{CommandResult, remote, say, stored};
 use crate::document::Topic;
 use crate::formats;

@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::import_target::{ImportTarget, TargetError};
-use super::place::{Place, PlaceArgs};
 use crate::cli::inputs::{BadRows, ReadingArgs};
+use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::{CommandResult, stored};
 use crate::document::LabeledDocument;
 use crate::formats::{self, Format, ReadError};

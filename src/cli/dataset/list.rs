@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::place::{Place, PlaceArgs, client};
+use super::client;
 use crate::api::pb;
 use crate::api::pb::model_service_client::ModelServiceClient;
+use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::{CommandResult, remote};
 use crate::names::ClassifierNameError;
 use crate::store::{DatasetSummary, RevisionSummary, TopicCount};

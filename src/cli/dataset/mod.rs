@@ -5,9 +5,11 @@ mod export;
 mod import;
 mod import_target;
 mod list;
-mod place;
+
+use tonic::transport::Channel;
 
 use super::{CommandResult, remote};
+use crate::api::pb::dataset_service_client::DatasetServiceClient;
 
 /// What `topicd dataset` is told.
 #[derive(Debug, clap::Args)]
@@ -47,4 +49,9 @@ pub fn run(args: &Args) -> CommandResult {
             DatasetCommand::Compact(args) => edit::compact(args).await,
         }
     })
+}
+
+/// A client for a server's documents.
+pub(super) fn client(channel: Channel) -> DatasetServiceClient<Channel> {
+    DatasetServiceClient::new(channel).max_decoding_message_size(remote::MAX_ANSWER_BYTES)
 }

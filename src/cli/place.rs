@@ -1,19 +1,18 @@
-//! Where documents are kept: in a data directory, or by a server.
+//! Where documents and versions are kept: in a data directory, or by a server.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use tonic::transport::Channel;
 
-use crate::api::pb::dataset_service_client::DatasetServiceClient;
-use crate::cli::remote;
-use crate::cli::stored::DataDirArgs;
+use super::remote;
+use super::stored::DataDirArgs;
 use crate::store::Store;
 
 /// Which place a command uses.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArgs {
-    /// The directory that documents are kept in; no server may be using it. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
+    /// The directory that documents and versions are kept in; no server may be using it. Left out: $TOPICD_DATA_DIR, or ./topicd-data.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
@@ -44,9 +43,4 @@ impl PlaceArgs {
             None => Ok(Place::Store(DataDirArgs::or_default(self.data_dir.clone()).open_existing().await?)),
         }
     }
-}
-
-/// A client for a server's documents.
-pub(super) fn client(channel: Channel) -> DatasetServiceClient<Channel> {
-    DatasetServiceClient::new(channel).max_decoding_message_size(remote::MAX_ANSWER_BYTES)
 }
