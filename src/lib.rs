@@ -13,6 +13,7 @@
 //!   the command line; [`config`] and [`telemetry`] are theirs.
 
 pub mod cancellation;
+pub mod new_file;
 pub mod packed;
 
 pub mod document;

@@ -12,9 +12,6 @@ use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
 use crate::store::{DatasetSummary, DeleteOutcome, Examples, Import, ImportOutcome, RenameOutcome, Store, StoreError};
 
-/// Versions that are looked through at a time.
-const VERSIONS_PAGE: u32 = 100;
-
 /// Keeps labelled documents.
 #[derive(Debug)]
 pub struct DatasetService {
@@ -282,17 +279,13 @@ pub async fn versions_that_learned(
     classifier: &ClassifierName,
     hashes: &[ContentHash],
 ) -> Result<Vec<VersionName>, StoreError> {
-    let (mut found, mut below) = (Vec::new(), None);
-    loop {
-        let page = store.versions(classifier, below, VERSIONS_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
-        below = Some(last.number.get());
-        for version in &page {
-            let out_of_fold = store.out_of_fold(classifier, version.number).await?;
-            // A version that was deleted meanwhile has none.
-            if out_of_fold.is_some_and(|learned| OutOfFold::learned_any(&learned, hashes)) {
-                found.push(VersionName { classifier: classifier.clone(), number: version.number });
-            }
+    let mut found = Vec::new();
+    for number in store.version_numbers(classifier).await? {
+        let out_of_fold = store.out_of_fold(classifier, number).await?;
+        // A version that was deleted meanwhile has none.
+        if out_of_fold.is_some_and(|learned| OutOfFold::learned_any(&learned, hashes)) {
+            found.push(VersionName { classifier: classifier.clone(), number });
         }
     }
+    Ok(found)
 }

@@ -65,8 +65,8 @@ impl LiveVersion {
     }
 }
 
-/// A clock that is set back makes the wrong versions go for a while, and no answer wrong.
-fn now_ms() -> u64 {
+/// Milliseconds since 1970, UTC. A clock that is set back makes the wrong versions go for a while, and no answer wrong.
+pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

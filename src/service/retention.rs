@@ -13,9 +13,6 @@ use super::settings::ClassifierSettings;
 use crate::names::ClassifierName;
 use crate::store::{Aliases, ClassifierRecord};
 
-/// Versions that are looked through at a time.
-const PAGE: u32 = 100;
-
 impl Models {
     /// Deletes the oldest versions without an alias that are more than the settings keep, and gives the classifier as it is then.
     /// What fails is logged, and done at the next change.
@@ -30,6 +27,7 @@ impl Models {
     async fn delete_surplus(&self, change: &Change<'_>, current: &mut ClassifierRecord) -> Result<(), Error> {
         let Some(limit) = ClassifierSettings::read(current)?.retention.max_unaliased_versions else { return Ok(()) };
         let unaliased: Vec<NonZeroU32> = self
+            .store
             .version_numbers(&current.name)
             .await?
             .into_iter()
@@ -43,17 +41,6 @@ impl Models {
             *current = record;
         }
         Ok(())
-    }
-
-    /// The numbers of all versions, newest first.
-    async fn version_numbers(&self, classifier: &ClassifierName) -> Result<Vec<NonZeroU32>, Error> {
-        let (mut numbers, mut below) = (Vec::new(), None);
-        loop {
-            let page = self.store.versions(classifier, below, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(numbers) };
-            below = Some(last.number.get());
-            numbers.extend(page.iter().map(|version| version.number));
-        }
     }
 
     /// Deletes versions whatever aliases they have. Where the stable one goes, the previous one takes its place if it stays.

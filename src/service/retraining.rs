@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::error::Error;
+use super::live::now_ms;
 use super::models::Models;
 use super::settings::{ClassifierSettings, RetrainingPolicy};
 use super::training::TrainingService;
@@ -129,10 +130,6 @@ fn is_due(policy: RetrainingPolicy, n_changed: u64, age: Duration) -> bool {
     let enough = policy.min_changed_documents.is_some_and(|n| n_changed >= u64::from(n.get()));
     let old = policy.max_age_seconds.is_some_and(|seconds| age >= Duration::from_secs(seconds.get()));
     enough || (n_changed > 0 && old)
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

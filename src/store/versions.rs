@@ -115,6 +115,19 @@ impl Store {
         rows.into_iter().map(|row| row.into_record(classifier)).collect()
     }
 
+    /// The numbers of all versions, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn version_numbers(&self, classifier: &ClassifierName) -> Result<Vec<NonZeroU32>, StoreError> {
+        let stored: Vec<i64> =
+            sqlx::query_scalar("SELECT number FROM versions WHERE classifier = $1 ORDER BY number DESC")
+                .bind(classifier.as_str())
+                .fetch_all(&self.pool)
+                .await?;
+        stored.into_iter().map(version_number).collect()
+    }
+
     /// The versions that came with the program, newest first.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! `topicd dataset export`: documents as JSON lines.
 
 use std::error::Error;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use crate::cli::{CommandResult, remote, say, stored};
 use crate::document::Topic;
 use crate::formats;
 use crate::names::ClassifierName;
+use crate::new_file::NewFile;
 
 /// What `topicd dataset export` is told.
 #[derive(Debug, clap::Args)]
@@ -55,25 +55,15 @@ pub(super) async fn run(args: &Args) -> CommandResult {
     Ok(())
 }
 
-/// Writes beside the path first, so that a file that is there is kept if anything fails.
 async fn to_file(args: &Args, place: Place, path: &Path) -> Result<u64, Box<dyn Error>> {
-    let mut unfinished_path = path.as_os_str().to_owned();
-    unfinished_path.push(format!(".{}.unfinished", std::process::id()));
-    let unfinished_path = PathBuf::from(unfinished_path);
     let error = |error: io::Error| format!("can't write {}: {error}", path.display());
-    let mut out = BufWriter::new(File::create(&unfinished_path).map_err(error)?);
-    let written = match write(args, place, &mut out).await {
-        Ok(n_documents) => {
-            let kept = out.flush().and_then(|()| out.get_ref().sync_all());
-            kept.and_then(|()| fs::rename(&unfinished_path, path)).map(|()| n_documents).map_err(|e| error(e).into())
-        }
-        Err(error) => Err(error),
-    };
-    if written.is_err() {
-        // It is of no use to anybody; that it may stay is no reason to hide why.
-        let _ = fs::remove_file(&unfinished_path);
-    }
-    written
+    let file = NewFile::create(path).map_err(error)?;
+    let mut out = BufWriter::new(&file.unfinished);
+    let n_documents = write(args, place, &mut out).await?;
+    out.flush().map_err(error)?;
+    drop(out);
+    file.keep().map_err(error)?;
+    Ok(n_documents)
 }
 
 async fn write(args: &Args, place: Place, out: &mut impl Write) -> Result<u64, Box<dyn Error>> {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -17,6 +17,7 @@ use crate::cli::place::PlaceArgs;
 use crate::cli::{CommandResult, remote, stored};
 use crate::config::Limits;
 use crate::names::ClassifierName;
+use crate::new_file::NewFile;
 use crate::service::{BegunImport, ImportCall, ModelFiles};
 
 /// Bytes of a file that are sent in one message.
@@ -85,26 +86,13 @@ pub(super) async fn export(args: &ExportArgs) -> CommandResult {
     if sha256_of(&bytes) != sha256 {
         return Err(format!("{name} didn't arrive whole: its SHA-256 is another one; try again").into());
     }
-    write(&args.out, &bytes)?;
+    let written = NewFile::create(&args.out).and_then(|mut file| {
+        file.unfinished.write_all(&bytes)?;
+        file.keep()
+    });
+    written.map_err(|error| format!("can't write {}: {error}", args.out.display()))?;
     writeln!(io::stdout().lock(), "{name}: {} bytes, SHA-256 {sha256}.", bytes.len())?;
     Ok(())
-}
-
-/// Beside its name first, so that a file that is there is kept if anything fails.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}.unfinished", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    let written = fs::File::create(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    });
-    written.map_err(|error| {
-        // It is of no use to anybody; that it may stay is no reason to hide why.
-        let _ = fs::remove_file(&unfinished);
-        format!("can't write {}: {error}", path.display())
-    })
 }
 
 /// Imports.
