@@ -78,37 +78,9 @@ impl Store {
         }
         let import = Import { store: self.clone(), id, classifier: classifier.clone(), n_given: n_documents };
         let revision = import.publish_in(&mut transaction).await?.revision;
-        sqlx::query("INSERT INTO renamed_topics (classifier, revision, topic, new_topic) VALUES ($1, $2, $3, $4)")
-            .bind(classifier.as_str())
-            .bind(i64::from(revision))
-            .bind(topic.as_str())
-            .bind(new_topic.as_str())
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
         self.changed.notify_one();
         Ok(RenameOutcome::Renamed { revision, n_documents })
-    }
-
-    /// The topics that got other names after a revision, in the order in which that happened.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub async fn renamed_topics(
-        &self,
-        classifier: &ClassifierName,
-        after_revision: u32,
-    ) -> Result<Vec<(Topic, Topic)>, StoreError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT topic, new_topic FROM renamed_topics WHERE classifier = $1 AND revision > $2 ORDER BY revision",
-        )
-        .bind(classifier.as_str())
-        .bind(i64::from(after_revision))
-        .fetch_all(&self.pool)
-        .await?;
-        let topic =
-            |name: &str| Topic::new(name).map_err(|_| StoreError::Damaged { what: "topic", seen: name.to_owned() });
-        rows.iter().map(|(old, new)| Ok((topic(old)?, topic(new)?))).collect()
     }
 
     /// Erases documents of a classifier: from its newest revision and from all earlier ones. What the database has freed is
