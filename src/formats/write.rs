@@ -52,11 +52,16 @@ mod tests {
     use super::*;
     use crate::document::{Date, Document};
 
+    /// Any name a topic can have: what consists of white space alone (U+2000 …) is none.
+    fn topic() -> impl Strategy<Value = Topic> {
+        "\\PC{1,10}".prop_filter_map("no name of a topic", |name| Topic::new(&name).ok())
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
             (title, text, id, url) in (".*", ".+", ".*", ".*"),
-            topics in proptest::collection::vec("[^\\pC ]{1,10}", 0..3),
+            topics in proptest::collection::vec(topic(), 0..3),
             weight in 0.01f32..100.0,
             place in 0usize..3,
         ) {
@@ -64,7 +69,6 @@ mod tests {
             document.url = url;
             document.date = [None, Date::parse("2024-02-29"), Date::parse("19991231")][place];
             let split = [None, Some(Split::Training), Some(Split::HeldOut)][place];
-            let topics = topics.iter().map(|topic| Topic::new(topic).unwrap()).collect();
             let weight = DocumentWeight::new(weight).unwrap();
             let example = LabeledDocument::new(document, topics).with_split(split).with_weight(weight);
             let mut lines = Vec::new();
