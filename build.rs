@@ -18,7 +18,7 @@ mod protobuf {
 
     /// Our services' files. `error_details.proto` is no import of theirs: it is there so that reflection and JSON know
     /// what the details of an error are.
-    const FILES: [&str; 11] = [
+    const FILES: [&str; 12] = [
         "topicd/v1/classifier_service.proto",
         "topicd/v1/comparison.proto",
         "topicd/v1/dataset_service.proto",
@@ -28,6 +28,7 @@ mod protobuf {
         "topicd/v1/promotion.proto",
         "topicd/v1/settings.proto",
         "topicd/v1/topic_description.proto",
+        "topicd/v1/traffic_service.proto",
         "topicd/v1/training.proto",
         "google/rpc/error_details.proto",
     ];

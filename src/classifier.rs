@@ -19,7 +19,7 @@ use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
 use crate::linear::{QuantizedWeights, ScoreScratch};
 use crate::targets::Targets;
-use crate::text::Span;
+use crate::text::{Span, TermHash};
 use crate::training_config::TrainingConfig;
 
 /// What to answer.
@@ -145,6 +145,12 @@ impl Classifier {
     /// The number of terms that it has weights for.
     pub fn n_terms(&self) -> usize {
         self.vectorizer.vocabulary().len()
+    }
+
+    /// Whether a word, as a token's normalised bytes, is one of the terms.
+    pub fn knows_word(&self, normalized: &[u8]) -> bool {
+        let vocabulary = self.vectorizer.vocabulary();
+        vocabulary.feature(TermHash::unigram(normalized, vocabulary.seed())).is_some()
     }
 
     /// What a document has to have so that topics are assigned to it.

@@ -7,8 +7,6 @@ use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::{ClassifierName, excerpt};
 use crate::service::{DeleteExamplesCall, Error, ExamplesCall, ListExamplesCall, RenameCall};
 
-/// The most documents of a page, and how many there are when the request doesn't say.
-const PAGE_SIZES: (u32, u32) = (100, 20);
 /// Bytes of titles and texts of one message, but for the last document's: with those of usual limits, clients that read messages
 /// of up to 4 MiB read it.
 pub const MESSAGE_BYTES: usize = 1 << 20;
@@ -60,16 +58,10 @@ pub fn list_call(request: pb::ListExamplesRequest) -> Result<ListExamplesCall, E
     let pb::ListExamplesRequest { classifier, dataset_revision, topic, page_size, page_token } = request;
     let classifier = violations.check_classifier("classifier", &classifier);
     let topic = violations.check_topic_filter(&topic);
-    let (largest, default) = PAGE_SIZES;
-    if page_size > largest {
-        violations.add("page_size", "OUT_OF_RANGE", format!("is {page_size}; the most is {largest}"));
-    }
-    let size = if page_size == 0 { default } else { page_size };
+    let size = violations.check_page_size(page_size);
     let token = parse_token(&page_token);
     if token.is_none() && !page_token.is_empty() {
-        let description =
-            format!("is {:?}; give the last answer's next_page_token, or leave it out", excerpt(&page_token));
-        violations.add("page_token", "MALFORMED_TOKEN", description);
+        violations.add_malformed_token(&page_token);
     }
     match classifier {
         Some(classifier) if violations.is_empty() => {
@@ -140,21 +132,7 @@ pub fn delete_call(request: pb::DeleteExamplesRequest) -> Result<DeleteExamplesC
     if given.is_empty() {
         violations.add("content_hashes", "REQUIRED", "is empty; give those that ListExamples tells".to_owned());
     }
-    if given.len() > MAX_DELETED {
-        let description = format!("has {}; the limit is {MAX_DELETED}; erase them in several calls", given.len());
-        violations.add("content_hashes", "TOO_MANY", description);
-        return Err(violations.into_error());
-    }
-    let mut hashes = Vec::with_capacity(given.len());
-    for (n, hash) in given.iter().enumerate() {
-        match hash.parse() {
-            Ok(hash) => hashes.push(hash),
-            Err(_) => {
-                let description = format!("is {:?}; give the 64 hexadecimal digits of a content hash", excerpt(hash));
-                violations.add(format_args!("content_hashes[{n}]"), "MALFORMED_HASH", description);
-            }
-        }
-    }
+    let hashes = violations.check_content_hashes(&given);
     match classifier {
         Some(classifier) if violations.is_empty() => {
             Ok(DeleteExamplesCall { classifier, hashes, purge_versions: request.purge_versions })
@@ -170,6 +148,27 @@ impl Violations {
             self.add(field, "BAD_TOPIC", format!("is wrong: {error}"));
         }
         topic.ok()
+    }
+
+    /// Hashes in the field `content_hashes`.
+    pub(super) fn check_content_hashes(&mut self, given: &[String]) -> Vec<ContentHash> {
+        if given.len() > MAX_DELETED {
+            let description = format!("has {}; the limit is {MAX_DELETED}; erase them in several calls", given.len());
+            self.add("content_hashes", "TOO_MANY", description);
+            return Vec::new();
+        }
+        let mut hashes = Vec::with_capacity(given.len());
+        for (n, hash) in given.iter().enumerate() {
+            match hash.parse() {
+                Ok(hash) => hashes.push(hash),
+                Err(_) => {
+                    let description =
+                        format!("is {:?}; give the 64 hexadecimal digits of a content hash", excerpt(hash));
+                    self.add(format_args!("content_hashes[{n}]"), "MALFORMED_HASH", description);
+                }
+            }
+        }
+        hashes
     }
 
     fn check_topic_filter(&mut self, name: &str) -> Option<Topic> {

@@ -3,22 +3,26 @@
 use super::dataset_request::page_token;
 use super::model_response::{intake, timestamp, topic_count};
 use super::pb;
-use crate::document::{ContentHash, LabeledDocument, Split};
+use crate::document::{ContentHash, Document, LabeledDocument, Split};
 use crate::formats;
 use crate::service::{Deleted, ExamplePage, Renamed, VersionName};
 use crate::store::{DatasetSummary, ImportOutcome, RevisionSummary};
 
+/// A document as it travels.
+pub(super) fn document(document: &Document) -> pb::Document {
+    pb::Document {
+        title: document.title().to_owned(),
+        text: document.text().to_owned(),
+        document_id: document.id.clone(),
+        publish_date: document.date.map(|date| date.to_string()).unwrap_or_default(),
+        url: document.url.clone(),
+    }
+}
+
 /// A labelled document as it travels.
 pub fn labeled_document(example: &LabeledDocument) -> pb::LabeledDocument {
-    let document = &example.document;
     pb::LabeledDocument {
-        document: Some(pb::Document {
-            title: document.title().to_owned(),
-            text: document.text().to_owned(),
-            document_id: document.id.clone(),
-            publish_date: document.date.map(|date| date.to_string()).unwrap_or_default(),
-            url: document.url.clone(),
-        }),
+        document: Some(document(&example.document)),
         topics: example.topics().iter().map(ToString::to_string).collect(),
         split: match example.split {
             None => pb::Split::Unspecified.into(),

@@ -2,9 +2,9 @@
 //!
 //! What comes in is checked here once, all of it ([`violations`] collects what is wrong): [`request`] (classification),
 //! [`train_request`] (labelled documents), [`model_file_request`] (model files), [`settings`] and [`promotion`] (what versions must
-//! meet), [`model_request`] (the rest). What is behind has only valid values. What goes
-//! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`]), also as JSON for the
-//! command line ([`json`]).
+//! meet), [`traffic_request`], [`model_request`] (the rest). What is behind has only valid values. What goes
+//! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`], [`traffic_response`]), also as
+//! JSON for the command line ([`json`]).
 
 pub mod comparison_response;
 pub mod dataset_request;
@@ -18,6 +18,8 @@ pub mod request;
 pub mod response;
 pub mod settings;
 pub mod topic_response;
+pub mod traffic_request;
+pub mod traffic_response;
 pub mod train_request;
 pub mod violations;
 

@@ -4,14 +4,11 @@ use super::pb;
 use super::violations::{MAX_EXPLAINED_TERMS, Violations};
 use crate::config::Limits;
 use crate::document::{DocumentError, LabeledDocument, Topic};
-use crate::names::{ClassifierName, excerpt};
+use crate::names::ClassifierName;
 use crate::service::{
     CompareCall, DeleteCall, DescribeTopicCall, Error, EvaluateCall, JobName, ModelName, PromoteCall, RollbackCall,
 };
 use crate::topic_description::DEFAULT_TOPIC_TERMS;
-
-/// The most entries of a page, and how many there are when the request doesn't say.
-const PAGE_SIZES: (u32, u32) = (100, 20);
 
 /// One page of a list that is ordered by falling number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,20 +55,13 @@ pub fn training_job(name: &str) -> Result<JobName, Error> {
 pub fn page(classifier: &str, page_size: u32, page_token: &str) -> Result<Page, Error> {
     let mut violations = Violations::default();
     let classifier = violations.check_classifier("classifier", classifier);
-    let (largest, default) = PAGE_SIZES;
-    if page_size > largest {
-        violations.add("page_size", "OUT_OF_RANGE", format!("is {page_size}; the most is {largest}"));
-    }
+    let size = violations.check_page_size(page_size);
     let below = page_token.parse().ok();
     if below.is_none() && !page_token.is_empty() {
-        let description =
-            format!("is {:?}; give the last answer's next_page_token, or leave it out", excerpt(page_token));
-        violations.add("page_token", "MALFORMED_TOKEN", description);
+        violations.add_malformed_token(page_token);
     }
     match classifier {
-        Some(classifier) if violations.is_empty() => {
-            Ok(Page { classifier, below, size: if page_size == 0 { default } else { page_size } })
-        }
+        Some(classifier) if violations.is_empty() => Ok(Page { classifier, below, size }),
         _ => Err(violations.into_error()),
     }
 }

@@ -8,7 +8,7 @@ use super::pb::promotion_policy::Mode;
 use super::violations::Violations;
 use crate::decision::Probability;
 use crate::document::Topic;
-use crate::service::gate::{PromotionMode, PromotionPolicy};
+use crate::service::gate::{DEFAULT_SHADOW_DOCUMENTS, PromotionMode, PromotionPolicy, ShadowRule};
 
 /// The most topics that a policy lets go.
 const MAX_LOST_TOPICS: usize = 1000;
@@ -33,6 +33,8 @@ pub fn promotion_policy(policy: &PromotionPolicy) -> pb::PromotionPolicy {
         max_accuracy_drop: share(policy.max_accuracy_drop),
         max_macro_f1_drop: share(policy.max_macro_f1_drop),
         significance: share(policy.significance),
+        min_shadow_agreement: policy.shadow.map(|rule| rule.min_agreement.get()),
+        min_shadow_documents: policy.shadow.map_or(0, |rule| rule.min_documents.get()),
     }
 }
 
@@ -51,6 +53,7 @@ impl Violations {
             share("max_accuracy_drop", policy.max_accuracy_drop),
             share("max_macro_f1_drop", policy.max_macro_f1_drop),
         );
+        let min_shadow_agreement = share("min_shadow_agreement", policy.min_shadow_agreement);
         PromotionPolicy {
             mode: self.check_promotion_mode(format_args!("{path}.mode"), policy.mode),
             min_accuracy,
@@ -63,7 +66,22 @@ impl Violations {
             max_accuracy_drop,
             max_macro_f1_drop,
             significance: self.check_significance(format_args!("{path}.significance"), policy.significance),
+            shadow: self.check_shadow_rule(path, min_shadow_agreement, policy.min_shadow_documents),
         }
+    }
+
+    fn check_shadow_rule(
+        &mut self,
+        path: &str,
+        min_agreement: Option<Probability>,
+        min_documents: u32,
+    ) -> Option<ShadowRule> {
+        if min_agreement.is_none() && min_documents > 0 {
+            let description = "is missing; give it with min_shadow_documents, or leave both out".to_owned();
+            self.add(format_args!("{path}.min_shadow_agreement"), "REQUIRED", description);
+        }
+        let min_documents = NonZeroU32::new(min_documents).unwrap_or(DEFAULT_SHADOW_DOCUMENTS);
+        min_agreement.map(|min_agreement| ShadowRule { min_agreement, min_documents })
     }
 
     fn check_promotion_mode(&mut self, field: impl fmt::Display, mode: i32) -> PromotionMode {

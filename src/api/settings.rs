@@ -7,10 +7,14 @@ use super::model_request::given;
 use super::pb;
 use super::promotion::promotion_policy;
 use super::violations::Violations;
-use crate::service::{ClassifierSettings, Error, RetentionPolicy, RetrainingPolicy, UpdateSettingsCall};
+use crate::service::{
+    ClassifierSettings, Error, RetentionPolicy, RetrainingPolicy, ReviewSettings, ShadowSettings, UpdateSettingsCall,
+};
 
 /// From a minute to ten years.
 const MAX_AGE_SECONDS: RangeInclusive<u64> = 60..=10 * 365 * 24 * 60 * 60;
+/// The most documents that are kept to be labelled.
+const MAX_REVIEW_DOCUMENTS: u32 = 10_000;
 
 /// Checks a wish to replace settings.
 ///
@@ -33,11 +37,13 @@ pub fn update_settings_call(request: pb::UpdateClassifierSettingsRequest) -> Res
 
 /// The settings; the policy with every default spelled out, the others where somebody has set them.
 pub fn classifier_settings(settings: &ClassifierSettings) -> pb::ClassifierSettings {
-    let ClassifierSettings { promotion_policy: policy, retention, retraining } = settings;
+    let ClassifierSettings { promotion_policy: policy, retention, retraining, review, shadow } = settings;
     pb::ClassifierSettings {
         promotion_policy: Some(promotion_policy(policy)),
         retention: (*retention != RetentionPolicy::default()).then(|| retention_policy(retention)),
         retraining: (*retraining != RetrainingPolicy::default()).then(|| retraining_policy(retraining)),
+        review: review.max_documents.map(|n| pb::ReviewSettings { max_documents: n.get() }),
+        shadow: (*shadow != ShadowSettings::default()).then(|| pb::ShadowSettings { share: shadow.share.get() }),
     }
 }
 
@@ -57,7 +63,7 @@ fn retraining_policy(policy: &RetrainingPolicy) -> pb::RetrainingPolicy {
 impl Violations {
     /// Settings in the field `path`.
     fn check_settings(&mut self, path: &str, settings: pb::ClassifierSettings) -> ClassifierSettings {
-        let pb::ClassifierSettings { promotion_policy, retention, retraining } = settings;
+        let pb::ClassifierSettings { promotion_policy, retention, retraining, review, shadow } = settings;
         let (retention, retraining) = (retention.unwrap_or_default(), retraining.unwrap_or_default());
         ClassifierSettings {
             promotion_policy: self
@@ -67,7 +73,20 @@ impl Violations {
                 min_changed_documents: NonZeroU32::new(retraining.min_changed_documents),
                 max_age_seconds: self.check_max_age(&format!("{path}.retraining.max_age"), retraining.max_age),
             },
+            review: self.check_review(&format!("{path}.review"), review.unwrap_or_default()),
+            shadow: ShadowSettings {
+                share: self.check_probability(&format!("{path}.shadow.share"), shadow.unwrap_or_default().share),
+            },
         }
+    }
+
+    fn check_review(&mut self, path: &str, review: pb::ReviewSettings) -> ReviewSettings {
+        let pb::ReviewSettings { max_documents } = review;
+        if max_documents > MAX_REVIEW_DOCUMENTS {
+            let description = format!("is {max_documents}; the most is {MAX_REVIEW_DOCUMENTS}");
+            self.add(format_args!("{path}.max_documents"), "OUT_OF_RANGE", description);
+        }
+        ReviewSettings { max_documents: NonZeroU32::new(max_documents) }
     }
 
     fn check_max_age(&mut self, path: &str, max_age: Option<prost_types::Duration>) -> Option<NonZeroU64> {

@@ -29,6 +29,8 @@ pub const MAX_URL_BYTES: usize = 2048;
 pub const MAX_EXPLAINED_TERMS: u32 = 1000;
 /// The most topics of one document.
 pub const MAX_DOCUMENT_TOPICS: usize = 1000;
+/// The most entries of a page, and how many there are when the request doesn't say.
+const PAGE_SIZES: (u32, u32) = (100, 20);
 /// The most wrong fields that one reply names; the others are counted. Errors travel in HTTP/2 headers, of which many
 /// clients take no more than 16 KiB.
 const MAX_VIOLATIONS: usize = 16;
@@ -98,6 +100,21 @@ impl Violations {
 
     pub(super) fn check_job(&mut self, field: &str, name: &str) -> Option<JobName> {
         self.check_name(field, name)
+    }
+
+    /// How many entries a page has at most.
+    pub(super) fn check_page_size(&mut self, page_size: u32) -> u32 {
+        let (largest, default) = PAGE_SIZES;
+        if page_size > largest {
+            self.add("page_size", "OUT_OF_RANGE", format!("is {page_size}; the most is {largest}"));
+        }
+        if page_size == 0 { default } else { page_size }
+    }
+
+    /// A page token that no answer had.
+    pub(super) fn add_malformed_token(&mut self, token: &str) {
+        let description = format!("is {:?}; give the last answer's next_page_token, or leave it out", excerpt(token));
+        self.add("page_token", "MALFORMED_TOKEN", description);
     }
 
     /// The caller's name for a request, and what is asked under it.

@@ -128,7 +128,7 @@ fn classify_file(
             .map(|document| {
                 let document = if is_article { document.with_id(article_id) } else { document };
                 let headline = headline(&document);
-                (headline, answer(version, AcceptedDocument { document, truncated: false }, &options))
+                (headline, answer(version, AcceptedDocument { document, truncated: false }, &options, None))
             })
             .collect();
         for (headline, answer) in answers {

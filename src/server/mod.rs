@@ -12,6 +12,7 @@ mod inbound;
 mod model_files;
 mod model_service;
 mod status;
+mod traffic_service;
 mod whole_body;
 
 use std::io;
@@ -31,6 +32,7 @@ use crate::api::DESCRIPTORS;
 use crate::api::pb::classifier_service_server::ClassifierServiceServer;
 use crate::api::pb::dataset_service_server::DatasetServiceServer;
 use crate::api::pb::model_service_server::ModelServiceServer;
+use crate::api::pb::traffic_service_server::TrafficServiceServer;
 use crate::config::{LimitsError, ServeConfig};
 use crate::service::Services;
 use classifier_service::ClassifierService;
@@ -38,12 +40,14 @@ use dataset_service::DatasetService;
 use drain::Draining;
 use edge::EdgeLayer;
 use model_service::ModelService;
+use traffic_service::TrafficService;
 
 /// The services that are ours, by the names that health and reflection know them by.
-const OUR_SERVICES: [&str; 3] = [
+const OUR_SERVICES: [&str; 4] = [
     ClassifierServiceServer::<ClassifierService>::NAME,
     DatasetServiceServer::<DatasetService>::NAME,
     ModelServiceServer::<ModelService>::NAME,
+    TrafficServiceServer::<TrafficService>::NAME,
 ];
 
 /// Why a server doesn't run.
@@ -93,6 +97,7 @@ pub async fn run(
     // Ends when it is dropped.
     let mut background = JoinSet::new();
     background.spawn(services.retraining().run());
+    background.spawn(services.observer().run());
     set_health(&health, ServingStatus::Serving).await;
     tracing::info!(%address, "listening");
     tokio::select! {
@@ -132,6 +137,7 @@ fn routes(
         limits,
         draining: draining.clone(),
     };
+    let traffic_service = TrafficService { models: Arc::clone(&models) };
     let model_service = ModelService {
         classify: Arc::clone(&services.classify),
         compare: Arc::clone(&services.compare),
@@ -147,6 +153,7 @@ fn routes(
     Ok(Routes::new(ClassifierServiceServer::new(classifier_service).max_decoding_message_size(max_message_bytes))
         .add_service(ModelServiceServer::new(model_service).max_decoding_message_size(max_message_bytes))
         .add_service(DatasetServiceServer::new(dataset_service).max_decoding_message_size(max_message_bytes))
+        .add_service(TrafficServiceServer::new(traffic_service).max_decoding_message_size(max_message_bytes))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

@@ -14,6 +14,7 @@ use super::live::LiveVersion;
 use super::model_name::ModelName;
 use super::models::Models;
 use super::panic::catch;
+use super::traffic::watch::Watch;
 use super::workers::{IsAwaited, Workers};
 use crate::classifier::{Classification, ClassifyOptions, ClassifyScratch};
 use crate::document::Document;
@@ -99,12 +100,13 @@ impl ClassifyService {
         let ClassifyCall { model, document, options } = call;
         let version = self.models.resolve(&model).await?;
         let admission = self.workers.admit(1)?;
+        let watch = self.models.traffic.watch(&model);
         if document.document.n_bytes() <= MAX_INLINE_BYTES {
-            return answer(&version, document, &options);
+            return answer(&version, document, &options, watch.as_ref());
         }
-        self.workers
-            .run(admission, move |is_awaited| is_awaited().then(|| answer(&version, document, &options)))
-            .await?
+        let classify =
+            move |is_awaited: IsAwaited<'_>| is_awaited().then(|| answer(&version, document, &options, watch.as_ref()));
+        self.workers.run(admission, classify).await?
     }
 
     /// Classifies a batch: one result a document, in their order.
@@ -116,9 +118,10 @@ impl ClassifyService {
         let version = self.models.resolve(&model).await?;
         let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
         let admission = self.workers.admit(n_documents)?;
+        let watch = self.models.traffic.watch(&model);
         let classify_all = move |is_awaited: IsAwaited<'_>| {
             let answers = documents.into_par_iter().map(|document| {
-                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options)))
+                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options, watch.as_ref())))
             });
             answers.collect()
         };
@@ -126,7 +129,7 @@ impl ClassifyService {
     }
 }
 
-/// Classifies one document on this thread.
+/// Classifies one document on this thread; what watches the call learns of it.
 ///
 /// # Errors
 /// [`Error::Panicked`].
@@ -134,6 +137,7 @@ pub fn answer(
     version: &Arc<LiveVersion>,
     document: AcceptedDocument,
     options: &ClassifyOptions,
+    watch: Option<&Arc<Watch>>,
 ) -> Result<Answer, Error> {
     thread_local! {
         static SCRATCH: RefCell<ClassifyScratch> = RefCell::default();
@@ -146,5 +150,8 @@ pub fn answer(
         SCRATCH.set(scratch);
         classification
     })?;
+    if let Some(watch) = watch {
+        watch.see(version, (&document, !truncated), &classification);
+    }
     Ok(Answer { version: Arc::clone(version), classification, document_id: document.id, truncated })
 }

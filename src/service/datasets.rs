@@ -238,6 +238,7 @@ impl DatasetService {
         // A training that has read them already would make a version of them.
         let _place = self.training.reserve(&classifier)?;
         let deleted = self.store.delete_examples(&classifier, &hashes).await?;
+        self.models.forget_served(&classifier, &hashes);
         let learned_by = versions_that_learned(&self.store, &classifier, &hashes).await?;
         tracing::info!(%classifier, n_deleted = deleted.n_deleted, "documents were erased");
         let (learned_by, purged) = if purge_versions { (Vec::new(), learned_by) } else { (learned_by, Vec::new()) };

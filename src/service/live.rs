@@ -257,7 +257,7 @@ impl Serving {
         let aliases = self.record.aliases;
         let is_named = |version: &LiveVersion| {
             let number = Some(version.name.number);
-            [aliases.stable, aliases.previous].contains(&number)
+            [aliases.stable, aliases.previous, aliases.candidate].contains(&number)
         };
         let n_unnamed = self.loaded.iter().filter(|version| !is_named(version)).count();
         let mut n_surplus = n_unnamed.saturating_sub(MAX_UNNAMED_VERSIONS);

@@ -4,7 +4,7 @@
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`memory`] (how much
 //! they may take), [`models`] (those that there are, and which answer), `loading` (how they get into memory), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
 //! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
-//! answer itself), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
+//! answer itself), [`traffic`] (what is learned from answering), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
 //! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
 
 mod built_in;
@@ -29,6 +29,7 @@ pub mod retraining;
 pub mod self_test;
 pub mod settings;
 pub mod topics;
+pub mod traffic;
 pub mod training;
 pub mod version_details;
 pub mod workers;
@@ -55,8 +56,11 @@ pub use models::Models;
 pub use promotion::{PromoteCall, RollbackCall};
 pub use retention::without;
 pub use retraining::Retraining;
-pub use settings::{ClassifierSettings, RetentionPolicy, RetrainingPolicy, UpdateSettingsCall};
+pub use settings::{
+    ClassifierSettings, RetentionPolicy, RetrainingPolicy, ReviewSettings, ShadowSettings, UpdateSettingsCall,
+};
 pub use topics::{DescribeTopicCall, DescribedTopic};
+pub use traffic::{DeleteReviewCall, Observer, ReviewCall, ReviewPage, ReviewPlace, UnknownTermsFound};
 pub use training::TrainingService;
 pub use training::call::{Scope, TrainCall, Validation};
 pub use training::job::TrainingJob;
@@ -113,5 +117,10 @@ impl Services {
     /// What trains when it is due; somebody has to run it.
     pub fn retraining(&self) -> Retraining {
         Retraining::new(self.store.clone(), Arc::clone(&self.models), Arc::clone(&self.training))
+    }
+
+    /// What looks at served documents; somebody has to run it.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.models), self.training.pool())
     }
 }

@@ -15,6 +15,7 @@ use super::model_name::{ModelName, VersionName, VersionSelector};
 use super::out_of_fold::OutOfFold;
 use super::promotion::promoted;
 use super::settings::ClassifierSettings;
+use super::traffic::Traffic;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::Artifact;
 use crate::names::ClassifierName;
@@ -28,6 +29,8 @@ pub struct Models {
     /// The version that is the model which the server was started with.
     pub(super) built_in: VersionName,
     pub(super) memory: Arc<ModelMemory>,
+    /// What is learned from served documents.
+    pub(super) traffic: Traffic,
 }
 
 /// The end of a training job that made a version.
@@ -63,8 +66,13 @@ impl Models {
         let number = built_in::register(&store, &name, &model).await?;
         let built_in = VersionName { classifier: name.clone(), number };
         let memory = Arc::new(ModelMemory::new(max_bytes));
-        let models = Self { store, live: LiveClassifiers::default(), memory, built_in };
+        let (live, traffic) = (LiveClassifiers::default(), Traffic::default());
+        let models = Self { store, live, memory, built_in, traffic };
         for record in models.store.classifiers().await? {
+            match ClassifierSettings::read(&record) {
+                Ok(settings) => models.traffic.follow(&record.name, &settings),
+                Err(error) => tracing::error!(%error, classifier = %record.name, "its settings can't be read"),
+            }
             models.live.add(record);
         }
         if let Some(classifier) = models.live.classifier(&name) {
@@ -88,7 +96,7 @@ impl Models {
         let newest = store.built_in_versions(&name).await?.into_iter().map(|version| version.number).next();
         let built_in = VersionName { classifier: name, number: newest.unwrap_or(NonZeroU32::MIN) };
         let memory = Arc::new(ModelMemory::new(NonZeroU64::MAX));
-        Ok(Self { store, live: LiveClassifiers::default(), memory, built_in })
+        Ok(Self { store, live: LiveClassifiers::default(), memory, built_in, traffic: Traffic::default() })
     }
 
     /// How much is stored.

@@ -4,10 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::error::Error;
+use super::gate;
 use super::live::Change;
 use super::model_name::{ModelName, VersionName};
 use super::models::{Models, number_in};
 use super::panic::panicked;
+use super::traffic::shadow_report::ShadowReport;
 use crate::names::ClassifierName;
 use crate::store::{Aliases, ClassifierRecord};
 
@@ -59,12 +61,21 @@ impl Models {
             }
             return Ok(record);
         }
-        let info = self.version_info(&model.classifier, number).await?;
+        let mut info = self.version_info(&model.classifier, number).await?;
+        let report = self.traffic.shadow_report(&model.classifier);
+        let is_pair =
+            |report: &ShadowReport| (Some(report.stable), report.candidate) == (record.aliases.stable, number);
+        let checks = gate::with_shadow(&info.details.checks, report.as_ref().filter(|report| is_pair(report)));
+        let has_more = checks != info.details.checks;
+        info.details.checks = checks;
         let failed = info.details.checks.iter().filter(|check| !check.passed);
         let failed: Vec<String> = failed.map(|check| check.description.clone()).collect();
         if !failed.is_empty() && !force {
             let version = VersionName { classifier: model.classifier, number };
             return Err(Error::HeldBack { version, failed });
+        }
+        if has_more {
+            self.store.replace_version_details(&model.classifier, number, &info.details.to_json()).await?;
         }
         self.move_stable(&change, record, number).await
     }

@@ -13,6 +13,7 @@ use super::live::LiveClassifier;
 use super::models::Models;
 use super::panic::{incident, panicked};
 use super::promotion::{check_etag, stale};
+use crate::decision::Probability;
 use crate::names::ClassifierName;
 use crate::store::ClassifierRecord;
 
@@ -26,6 +27,10 @@ pub struct ClassifierSettings {
     pub retention: RetentionPolicy,
     /// When it is trained without being asked.
     pub retraining: RetrainingPolicy,
+    /// Which served documents are kept to be labelled.
+    pub review: ReviewSettings,
+    /// How many served documents the candidate is asked about, too.
+    pub shadow: ShadowSettings,
 }
 
 /// Which versions are kept besides those with an alias.
@@ -44,6 +49,22 @@ pub struct RetrainingPolicy {
     pub min_changed_documents: Option<NonZeroU32>,
     /// When the last training is so many seconds ago, and any has.
     pub max_age_seconds: Option<NonZeroU64>,
+}
+
+/// Which served documents are kept to be labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReviewSettings {
+    /// So many, those that the stable version was least sure of; `None`: none.
+    pub max_documents: Option<NonZeroU32>,
+}
+
+/// How many served documents the candidate is asked about, too.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShadowSettings {
+    /// Their share.
+    pub share: Probability,
 }
 
 /// A wish to replace a classifier's settings.
@@ -98,6 +119,7 @@ impl Models {
         let record = replaced.ok_or_else(|| stale(&record))?;
         let stable = change.serving().stable().cloned();
         change.answer_with(record.clone(), stable);
+        self.traffic.follow(&name, &settings);
         tracing::info!(classifier = %name, "settings replaced");
         Ok(self.retain(&change, record).await)
     }
@@ -114,7 +136,6 @@ impl Models {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Probability;
     use crate::service::gate::PromotionMode;
 
     fn record(settings: &str) -> ClassifierRecord {

@@ -33,8 +33,12 @@ pub struct VersionDetails {
     pub abstention: Abstention,
     /// How long training took; nothing for a version that wasn't trained here.
     pub training_seconds: Option<f64>,
-    /// What the gate found when it was made.
+    /// What the gate found when it was made; how much it agreed with the stable version on served documents is of when it was
+    /// promoted.
     pub checks: Vec<Check>,
+    /// Whether it becomes the stable version by itself once it has been compared on enough served documents.
+    #[serde(default)]
+    pub awaits_shadow: bool,
     /// Some documents and what it says of them.
     pub self_test: SelfTest,
 }
@@ -56,6 +60,7 @@ impl VersionDetails {
             abstention: model.classifier.abstention().clone(),
             training_seconds: None,
             checks: Vec::new(),
+            awaits_shadow: false,
             self_test: SelfTest::default(),
         }
     }

@@ -229,6 +229,27 @@ async fn delete_one(
     }
 }
 
+impl Store {
+    /// Replaces the details of a version, if it is still there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn replace_version_details(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+        details: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE versions SET details = $1 WHERE classifier = $2 AND number = $3")
+            .bind(details)
+            .bind(classifier.as_str())
+            .bind(i64::from(number.get()))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+}
+
 /// Stores a version under the next number, and moves the aliases.
 pub(super) async fn insert_version(
     connection: &mut SqliteConnection,

@@ -209,7 +209,7 @@ fn answers_in_process(version: &Arc<LiveVersion>, documents: &[Document], n_thre
         let pb::Document { title, text, document_id, .. } = document.clone();
         let document = topicd::document::Document::new(title, text).unwrap().with_id(document_id);
         let accepted = AcceptedDocument { document, truncated: false };
-        classify_response(answer(version, accepted, &ClassifyOptions::default()).unwrap()).encode_to_vec()
+        classify_response(answer(version, accepted, &ClassifyOptions::default(), None).unwrap()).encode_to_vec()
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
     pool.install(|| documents.par_iter().map(answer_one).collect())

@@ -29,5 +29,6 @@ mod server_process;
 mod settings;
 mod support;
 mod topics;
+mod traffic;
 mod train;
 mod versions;

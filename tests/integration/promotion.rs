@@ -264,6 +264,8 @@ async fn rules_that_make_no_sense_are_told_one_by_one() {
         max_accuracy_drop: Some(1.5),
         max_macro_f1_drop: Some(f64::INFINITY),
         significance: Some(0.0),
+        min_shadow_agreement: Some(1.5),
+        min_shadow_documents: 0,
     };
     let expected = [
         ("min_accuracy", "OUT_OF_RANGE"),
@@ -272,6 +274,7 @@ async fn rules_that_make_no_sense_are_told_one_by_one() {
         ("max_expected_calibration_error", "OUT_OF_RANGE"),
         ("max_accuracy_drop", "OUT_OF_RANGE"),
         ("max_macro_f1_drop", "OUT_OF_RANGE"),
+        ("min_shadow_agreement", "OUT_OF_RANGE"),
         ("mode", "UNKNOWN_VALUE"),
         ("max_log_loss", "OUT_OF_RANGE"),
         ("lost_topics_allowed[1]", "BAD_TOPIC"),
@@ -287,6 +290,7 @@ async fn rules_that_make_no_sense_are_told_one_by_one() {
     for wrong in [
         pb::PromotionPolicy { significance: Some(1.0), ..policy() },
         pb::PromotionPolicy { max_log_loss: Some(f64::INFINITY), ..policy() },
+        pb::PromotionPolicy { min_shadow_documents: 10, ..policy() },
         pb::PromotionPolicy { lost_topics_allowed: vec!["x".to_owned(); 1001], ..policy() },
     ] {
         let refusal = server.client().await.train(with_policy("desk", examples(0..40), wrong)).await.unwrap_err();

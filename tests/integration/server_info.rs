@@ -115,6 +115,7 @@ macro_rules! reflection_test {
                 "topicd.v1.ClassifierService",
                 "topicd.v1.DatasetService",
                 "topicd.v1.ModelService",
+                "topicd.v1.TrafficService",
             ];
             expected.sort();
             assert_eq!(names, expected);

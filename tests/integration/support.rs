@@ -19,6 +19,7 @@ use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 use topicd::api::pb::dataset_service_client::DatasetServiceClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
+use topicd::api::pb::traffic_service_client::TrafficServiceClient;
 use topicd::artifact::{self, Artifact};
 use topicd::config::ServeConfig;
 use topicd::server::{self, ServeError};
@@ -114,6 +115,10 @@ impl TestServer {
 
     pub(crate) async fn datasets(&self) -> DatasetServiceClient<Channel> {
         DatasetServiceClient::new(self.connect().await.0)
+    }
+
+    pub(crate) async fn traffic(&self) -> TrafficServiceClient<Channel> {
+        TrafficServiceClient::new(self.connect().await.0)
     }
 
     pub(crate) async fn client(&self) -> ClassifierServiceClient<Channel> {

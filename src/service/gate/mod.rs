@@ -1,15 +1,18 @@
 //! The gate: whether a version that was just trained may take the place of the stable one.
 //!
 //! What is asked of it is a [`PromotionPolicy`]. It is asked of the version by itself (`absolute`), and where there is a
-//! stable version, of both on the same documents, neither of which is asked what it learned by heart (`relative`).
+//! stable version, of both on the same documents, neither of which is asked what it learned by heart (`relative`), and on
+//! documents that are served later (`shadow`).
 
 mod absolute;
 mod policy;
 mod relative;
+mod shadow;
 
 use serde::{Deserialize, Serialize};
 
 pub use policy::{PromotionMode, PromotionPolicy, Verdict};
+pub use shadow::{DEFAULT_SHADOW_DOCUMENTS, ShadowRule, awaits_shadow, shadow_documents, with_shadow};
 
 use super::live::LiveVersion;
 use super::out_of_fold::OutOfFold;
@@ -65,8 +68,14 @@ pub fn check(
 ) -> Vec<Check> {
     let mut checks = absolute::check(policy, &new.classifier.provenance().evaluation, new.dataset);
     match stable {
-        Some(stable) => checks.extend(relative::check(policy, new, stable, is_cancelled)),
-        None => checks.extend(relative::without_stable(policy, &new.classifier.provenance().evaluation)),
+        Some(stable) => {
+            checks.extend(relative::check(policy, new, stable, is_cancelled));
+            checks.extend(policy.shadow.into_iter().flat_map(shadow::checks));
+        }
+        None => {
+            checks.extend(relative::without_stable(policy, &new.classifier.provenance().evaluation));
+            checks.extend(policy.shadow.into_iter().flat_map(shadow::checks_without_stable));
+        }
     }
     checks
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::Check;
+use super::{Check, ShadowRule};
 use crate::decision::Probability;
 
 /// When a newly trained version becomes the stable one. Rules that aren't given aren't checked, but for topics and macro-F1,
@@ -34,13 +34,16 @@ pub struct PromotionPolicy {
     pub max_macro_f1_drop: Option<Probability>,
     /// How probable it must be at least that the stable version is right more often by chance only.
     pub significance: Option<Probability>,
+    /// How much it must agree with the stable version on documents that are served when it is the candidate.
+    pub shadow: Option<ShadowRule>,
 }
 
 /// What becomes of a version that was just trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromotionMode {
-    /// It becomes the stable one if it passes all checks, and the candidate if it doesn't.
+    /// It becomes the stable one if it passes all checks, and the candidate if it doesn't. One that only has to be compared on
+    /// served documents yet is the candidate until it has been.
     #[default]
     Automatic,
     /// It becomes the candidate.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 use super::super::error::Error;
-use super::super::gate::{self, Challenger, Check, PromotionPolicy, StableVersion, Verdict};
+use super::super::gate::{self, Challenger, Check, PromotionMode, PromotionPolicy, StableVersion, Verdict};
 use super::super::models::{Incumbent, Models, TrainedVersion};
 use super::super::out_of_fold::OutOfFold;
 use super::super::self_test::SelfTest;
@@ -145,7 +145,7 @@ impl Plan {
                 return Err(End::Stopped);
             }
             let verdict = policy.verdict(&checks);
-            let details = version_details(&prepared, &checks);
+            let details = version_details(&prepared, &policy, &checks);
             let version = NewVersion {
                 origin: VersionOrigin::Trained,
                 job: Some(job.name.number),
@@ -248,10 +248,11 @@ fn prepare(
     Ok(Prepared { dataset, assigned, model, artifact, self_test, self_test_check, seconds })
 }
 
-fn version_details(prepared: &Prepared, checks: &[Check]) -> VersionDetails {
+fn version_details(prepared: &Prepared, policy: &PromotionPolicy, checks: &[Check]) -> VersionDetails {
     VersionDetails {
         training_seconds: Some(prepared.seconds),
         checks: checks.to_vec(),
+        awaits_shadow: policy.mode == PromotionMode::Automatic && gate::awaits_shadow(checks),
         self_test: prepared.self_test.clone(),
         ..VersionDetails::of(&prepared.model)
     }

@@ -1,0 +1,180 @@
+//! Looks at copies of served documents, on training's threads, which give way to answering.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::review_queue::{MAX_TOPICS, ReviewCandidate, margin};
+use super::watch::{Observation, PairedAnswers, Seen, Watch};
+use crate::classifier::{Classification, Classifier, ClassifyOptions, ClassifyScratch};
+use crate::document::Document;
+use crate::names::ClassifierName;
+use crate::service::error::Error;
+use crate::service::gate;
+use crate::service::live::LiveVersion;
+use crate::service::model_name::{ModelName, VersionName, VersionSelector};
+use crate::service::models::Models;
+use crate::service::promotion::PromoteCall;
+use crate::service::workers::run_on;
+use crate::text::{self, Scratch};
+
+/// Documents that are looked at in one go.
+const BATCH: usize = 64;
+
+/// Looks at what the calls leave.
+#[derive(Debug)]
+pub struct Observer {
+    models: Arc<Models>,
+    pool: Arc<rayon::ThreadPool>,
+    candidates: HashMap<ClassifierName, Candidate>,
+}
+
+/// The version that a classifier's stable one is compared with.
+#[derive(Debug)]
+struct Candidate {
+    number: NonZeroU32,
+    /// `None` if it can't be loaded.
+    version: Option<Arc<LiveVersion>>,
+    /// Becomes the stable version if it agrees with that on so many documents; `None` when that isn't to be found out.
+    awaited_documents: Option<u64>,
+}
+
+impl Observer {
+    /// Looks at what is left with these models, on these threads.
+    pub(in crate::service) fn new(models: Arc<Models>, pool: Arc<rayon::ThreadPool>) -> Self {
+        Self { models, pool, candidates: HashMap::new() }
+    }
+
+    /// Looks at one document after the other; never ends.
+    pub async fn run(mut self) {
+        loop {
+            let seen = self.models.traffic.inbox().next(BATCH).await;
+            self.look_at(seen).await;
+        }
+    }
+
+    async fn look_at(&mut self, batch: Vec<Seen>) {
+        let mut watches: HashMap<ClassifierName, Arc<Watch>> = HashMap::new();
+        let mut work = Vec::with_capacity(batch.len());
+        for seen in batch {
+            let classifier = &seen.version.name.classifier;
+            watches.entry(classifier.clone()).or_insert_with(|| Arc::clone(&seen.watch));
+            let candidate = if seen.for_shadow { self.candidate(classifier).await } else { None };
+            work.push((seen, candidate));
+        }
+        let look = move |_: &(dyn Fn() -> bool + Sync)| {
+            let mut scratch = ClassifyScratch::default();
+            for (seen, candidate) in work {
+                let observation = observe(&seen, candidate.as_deref(), &mut scratch);
+                seen.watch.keep(&seen, observation);
+            }
+            Some(())
+        };
+        if let Err(error) = run_on(&self.pool, look).await {
+            tracing::error!(%error, "some served documents couldn't be looked at");
+        }
+        for (classifier, watch) in watches {
+            watch.expire();
+            self.judge(&classifier, &watch).await;
+        }
+    }
+
+    /// The classifier's candidate, if it has one that can be loaded.
+    async fn candidate(&mut self, classifier: &ClassifierName) -> Option<Arc<LiveVersion>> {
+        let number = self.models.live.classifier(classifier)?.serving().number(VersionSelector::Candidate)?;
+        if self.candidates.get(classifier).is_none_or(|candidate| candidate.number != number) {
+            let candidate = self.load(VersionName { classifier: classifier.clone(), number }).await;
+            self.candidates.insert(classifier.clone(), candidate);
+        }
+        self.candidates.get(classifier)?.version.clone()
+    }
+
+    async fn load(&self, name: VersionName) -> Candidate {
+        let number = name.number;
+        let model = ModelName { classifier: name.classifier.clone(), version: VersionSelector::Number(number) };
+        let loaded = async {
+            let version = self.models.resolve(&model).await?;
+            let info = self.models.version_info(&name.classifier, number).await?;
+            let awaited = info.details.awaits_shadow.then(|| gate::shadow_documents(&info.details.checks)).flatten();
+            Ok::<_, Error>((version, awaited))
+        };
+        match loaded.await {
+            Ok((version, awaited_documents)) => Candidate { number, version: Some(version), awaited_documents },
+            Err(error) => {
+                tracing::error!(%error, version = %name, "the candidate can't be compared with the stable version");
+                Candidate { number, version: None, awaited_documents: None }
+            }
+        }
+    }
+
+    /// Promotes a candidate that was to be once it had been compared enough, if it agreed enough; once.
+    async fn judge(&mut self, classifier: &ClassifierName, watch: &Watch) {
+        let Some(candidate) = self.candidates.get_mut(classifier) else { return };
+        let n_documents = match &watch.contents().shadow {
+            Some(report) if report.candidate == candidate.number => report.n_documents,
+            _ => return,
+        };
+        if candidate.awaited_documents.take_if(|awaited| n_documents >= *awaited).is_none() {
+            return;
+        }
+        let version = VersionSelector::Number(candidate.number);
+        let version = ModelName { classifier: classifier.clone(), version };
+        match self.models.promote(PromoteCall { version: version.clone(), force: false, etag: None }).await {
+            Ok(_) => tracing::info!(%version, "promoted after it was compared on served documents"),
+            Err(error) => tracing::info!(%error, %version, "compared on served documents, and not promoted"),
+        }
+    }
+}
+
+fn observe(seen: &Seen, candidate: Option<&LiveVersion>, scratch: &mut ClassifyScratch) -> Observation {
+    let stable = &seen.version.classifier;
+    let started = Instant::now();
+    let answer = stable.classify(&seen.document, &ClassifyOptions::default(), scratch);
+    let stable_time = started.elapsed();
+    // One that was promoted meanwhile isn't compared with itself.
+    let candidate = candidate.filter(|candidate| candidate.name != seen.version.name);
+    let shadow = candidate.map(|candidate| {
+        let started = Instant::now();
+        let by_candidate = candidate.classifier.classify(&seen.document, &ClassifyOptions::default(), scratch);
+        let times = [stable_time, started.elapsed()];
+        let topics = [assigned(stable, &answer), assigned(&candidate.classifier, &by_candidate)];
+        PairedAnswers { candidate: candidate.name.number, topics, times }
+    });
+    let unknown_words = seen.for_terms.then(|| unknown_words(stable, &seen.document));
+    let review = seen.for_review.then(|| review_candidate(seen, &answer));
+    Observation { review, unknown_words, shadow }
+}
+
+/// The topics that an answer assigns, sorted.
+fn assigned(classifier: &Classifier, answer: &Classification) -> Vec<String> {
+    let assigned = answer.topics.iter().filter(|score| score.assigned);
+    let mut names: Vec<String> = assigned.map(|score| classifier.topics()[score.topic].to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn review_candidate(seen: &Seen, answer: &Classification) -> ReviewCandidate {
+    let classifier = &seen.version.classifier;
+    let topics = answer.topics.iter().take(MAX_TOPICS);
+    let topics = topics.map(|score| (classifier.topics()[score.topic].to_string(), score.probability));
+    ReviewCandidate {
+        document: seen.document.clone(),
+        hash: seen.document.content_hash(),
+        version: seen.version.name.clone(),
+        topics: topics.collect(),
+        margin: margin(answer, classifier.label_kind(), classifier.topics().len()),
+        seen_ms: seen.seen_ms,
+    }
+}
+
+/// A document's words that a classifier has no weights for.
+fn unknown_words(classifier: &Classifier, document: &Document) -> Vec<String> {
+    let mut words = Vec::new();
+    text::for_each_document_token(document, &mut Scratch::default(), |token| {
+        if !token.is_too_long() && !classifier.knows_word(token.normalized) {
+            words.extend(std::str::from_utf8(token.normalized).map(str::to_owned));
+        }
+    });
+    words
+}
