@@ -1,5 +1,5 @@
 """Teach a running topicd from labelled articles, and ask the new version:
-python train.py 127.0.0.1:50051 ../training/first-80.json
+python train.py 127.0.0.1:50051 ../training/next-20.json
 
 As in classify.py, the server describes its own messages, so there is no generated code.
 """

