@@ -115,6 +115,9 @@ impl Models {
         let change = classifier.change().await;
         let record = self.classifier(&name).await?;
         check_etag(&record, etag.as_deref())?;
+        if ClassifierSettings::read(&record).is_ok_and(|before| before.promotion_policy != settings.promotion_policy) {
+            self.leave_candidate_to_people(&record).await?;
+        }
         let replaced = self.store.replace_settings(&name, record.etag, &settings.to_json()).await?;
         let record = replaced.ok_or_else(|| stale(&record))?;
         let stable = change.serving().stable().cloned();
@@ -122,6 +125,17 @@ impl Models {
         self.traffic.follow(&name, &settings);
         tracing::info!(classifier = %name, "settings replaced");
         Ok(self.retain(&change, record).await)
+    }
+
+    /// A candidate that was to be promoted by itself isn't any more: what it was to be promoted by doesn't hold any more.
+    async fn leave_candidate_to_people(&self, record: &ClassifierRecord) -> Result<(), Error> {
+        let Some(number) = record.aliases.candidate else { return Ok(()) };
+        let mut details = self.version_info(&record.name, number).await?.details;
+        if details.awaits_shadow {
+            details.awaits_shadow = false;
+            self.store.replace_version_details(&record.name, number, &details.to_json()).await?;
+        }
+        Ok(())
     }
 
     /// A classifier that is stored, also if that wasn't so before.

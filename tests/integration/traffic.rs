@@ -346,6 +346,24 @@ async fn a_candidate_that_disagrees_or_was_not_seen_enough_needs_force() {
 }
 
 #[tokio::test]
+async fn a_candidate_is_left_to_people_when_they_want_to_decide() {
+    let server = TestServer::start().await;
+    server.train(train_request("desk", examples(0..40))).await;
+    update(&server, shadow(1.0)).await;
+    train_candidate(&server, examples(0..60), shadow_rule(Mode::Automatic, 10)).await;
+    let manual = pb::PromotionPolicy { mode: Mode::Manual.into(), ..Default::default() };
+    update(&server, pb::ClassifierSettings { promotion_policy: Some(manual), ..shadow(1.0) }).await;
+    classify_batch(&server, war_and_sport(5)).await;
+    assert_eq!(report_of(&server, 10).await.agreement, 1.0);
+    classify_batch(&server, war_and_sport(5)).await;
+    report_of(&server, 20).await;
+    assert_eq!(stable_version(&server).await, model_of("1"));
+    // What it had to show, it has shown.
+    let request = pb::PromoteModelVersionRequest { model_version: model_of("2"), ..Default::default() };
+    server.models().await.promote_model_version(request).await.unwrap();
+}
+
+#[tokio::test]
 async fn settings_of_traffic_are_kept_and_checked() {
     let server = TestServer::start().await;
     let settings = pb::ClassifierSettings { shadow: shadow(0.25).shadow, ..review(500) };

@@ -13,7 +13,7 @@ use crate::names::ClassifierName;
 use crate::service::error::Error;
 use crate::service::gate;
 use crate::service::live::LiveVersion;
-use crate::service::model_name::{ModelName, VersionName, VersionSelector};
+use crate::service::model_name::{ModelName, VersionSelector};
 use crate::service::models::Models;
 use crate::service::promotion::PromoteCall;
 use crate::service::workers::run_on;
@@ -30,12 +30,11 @@ pub struct Observer {
     candidates: HashMap<ClassifierName, Candidate>,
 }
 
-/// The version that a classifier's stable one is compared with.
+/// The version that a classifier's stable one is compared with. It isn't held on to, so that it can be let go of like others.
 #[derive(Debug)]
 struct Candidate {
     number: NonZeroU32,
-    /// `None` if it can't be loaded.
-    version: Option<Arc<LiveVersion>>,
+    is_usable: bool,
     /// Becomes the stable version if it agrees with that on so many documents; `None` when that isn't to be found out.
     awaited_documents: Option<u64>,
 }
@@ -56,11 +55,15 @@ impl Observer {
 
     async fn look_at(&mut self, batch: Vec<Seen>) {
         let mut watches: HashMap<ClassifierName, Arc<Watch>> = HashMap::new();
+        let mut candidates: HashMap<ClassifierName, Option<Arc<LiveVersion>>> = HashMap::new();
         let mut work = Vec::with_capacity(batch.len());
         for seen in batch {
             let classifier = &seen.version.name.classifier;
             watches.entry(classifier.clone()).or_insert_with(|| Arc::clone(&seen.watch));
-            let candidate = if seen.for_shadow { self.candidate(classifier).await } else { None };
+            if seen.for_shadow && !candidates.contains_key(classifier) {
+                candidates.insert(classifier.clone(), self.candidate(classifier).await);
+            }
+            let candidate = candidates.get(classifier).cloned().flatten().filter(|_| seen.for_shadow);
             work.push((seen, candidate));
         }
         let look = move |_: &(dyn Fn() -> bool + Sync)| {
@@ -83,29 +86,39 @@ impl Observer {
     /// The classifier's candidate, if it has one that can be loaded.
     async fn candidate(&mut self, classifier: &ClassifierName) -> Option<Arc<LiveVersion>> {
         let number = self.models.live.classifier(classifier)?.serving().number(VersionSelector::Candidate)?;
-        if self.candidates.get(classifier).is_none_or(|candidate| candidate.number != number) {
-            let candidate = self.load(VersionName { classifier: classifier.clone(), number }).await;
+        let is_new = self.candidates.get(classifier).is_none_or(|candidate| candidate.number != number);
+        if !is_new && !self.candidates.get(classifier)?.is_usable {
+            return None;
+        }
+        let loaded = self.load(classifier, number, is_new).await;
+        let (version, candidate) = match loaded {
+            Ok((version, candidate)) => (Some(version), candidate),
+            Err(error) => {
+                tracing::error!(%error, %classifier, %number, "the candidate can't be compared with the stable version");
+                (None, Some(Candidate { number, is_usable: false, awaited_documents: None }))
+            }
+        };
+        if let Some(candidate) = candidate {
             self.candidates.insert(classifier.clone(), candidate);
         }
-        self.candidates.get(classifier)?.version.clone()
+        version
     }
 
-    async fn load(&self, name: VersionName) -> Candidate {
-        let number = name.number;
-        let model = ModelName { classifier: name.classifier.clone(), version: VersionSelector::Number(number) };
-        let loaded = async {
-            let version = self.models.resolve(&model).await?;
-            let info = self.models.version_info(&name.classifier, number).await?;
-            let awaited = info.details.awaits_shadow.then(|| gate::shadow_documents(&info.details.checks)).flatten();
-            Ok::<_, Error>((version, awaited))
-        };
-        match loaded.await {
-            Ok((version, awaited_documents)) => Candidate { number, version: Some(version), awaited_documents },
-            Err(error) => {
-                tracing::error!(%error, version = %name, "the candidate can't be compared with the stable version");
-                Candidate { number, version: None, awaited_documents: None }
-            }
+    /// A version, and, if it is new here, what it waits for.
+    async fn load(
+        &self,
+        classifier: &ClassifierName,
+        number: NonZeroU32,
+        is_new: bool,
+    ) -> Result<(Arc<LiveVersion>, Option<Candidate>), Error> {
+        let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) };
+        let version = self.models.resolve(&model).await?;
+        if !is_new {
+            return Ok((version, None));
         }
+        let details = self.models.version_info(classifier, number).await?.details;
+        let awaited_documents = details.awaits_shadow.then(|| gate::shadow_documents(&details.checks)).flatten();
+        Ok((version, Some(Candidate { number, is_usable: true, awaited_documents })))
     }
 
     /// Promotes a candidate that was to be once it had been compared enough, if it agreed enough; once.
@@ -118,11 +131,17 @@ impl Observer {
         if candidate.awaited_documents.take_if(|awaited| n_documents >= *awaited).is_none() {
             return;
         }
-        let version = VersionSelector::Number(candidate.number);
-        let version = ModelName { classifier: classifier.clone(), version };
-        match self.models.promote(PromoteCall { version: version.clone(), force: false, etag: None }).await {
-            Ok(_) => tracing::info!(%version, "promoted after it was compared on served documents"),
-            Err(error) => tracing::info!(%error, %version, "compared on served documents, and not promoted"),
+        let number = candidate.number;
+        let promoted = async {
+            // A person may have decided since that people decide.
+            if !self.models.version_info(classifier, number).await?.details.awaits_shadow {
+                return Ok(());
+            }
+            let version = ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) };
+            self.models.promote(PromoteCall { version, force: false, etag: None }).await.map(drop)
+        };
+        if let Err(error) = promoted.await {
+            tracing::info!(%error, %classifier, %number, "compared on served documents, and not promoted");
         }
     }
 }
