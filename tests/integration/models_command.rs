@@ -2,7 +2,7 @@
 
 use topicd::api::pb;
 
-use crate::support::{TestServer, examples, train_request};
+use crate::support::{TestServer, copy_directory, examples, train_request};
 
 /// What a command printed, and how it ended.
 struct Outcome {
@@ -19,14 +19,6 @@ async fn run(arguments: Vec<String>, directory: std::path::PathBuf) -> Outcome {
     Outcome { code: output.status.code(), printed: text(output.stdout), said: text(output.stderr) }
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_are_listed_moved_and_carried_wherever_they_are() {
     let server = TestServer::start().await;
@@ -36,7 +28,7 @@ async fn versions_are_listed_moved_and_carried_wherever_they_are() {
     }
     let directory = tempfile::tempdir().unwrap();
     let (data_dir, here) = (server.data_dir(), directory.path().join("here"));
-    let server = server.restart_after(async { copy(&data_dir, &here) }).await;
+    let server = server.restart_after(async { copy_directory(&data_dir, &here) }).await;
     let address = server.address.to_string();
     let on = async |place: [&str; 2], arguments: &[&str]| {
         let arguments =
