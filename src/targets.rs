@@ -40,15 +40,19 @@ impl Targets {
         Self::new(topics.len(), documents.into_iter().map(row))
     }
 
-    /// The same topics of the same documents, numbered as `all` does instead of as `own` does. Both are sorted; what `all`
-    /// lacks is left out.
+    /// The same topics of the same documents, numbered as `all` does instead of as `own` does. `all` is sorted; what it lacks
+    /// is left out. Of topics that `own` gives the same name a document has one.
     #[must_use]
     pub fn among(&self, own: &[Topic], all: &[Topic]) -> Self {
         let numbers: Vec<Option<u32>> =
             own.iter().map(|topic| all.binary_search(topic).ok().map(|number| number as u32)).collect();
-        // Both lists are in the same order, and so is each row.
-        let row =
-            |document| self.of(document).iter().filter_map(|&topic| numbers[topic as usize]).collect::<Vec<u32>>();
+        let row = |document| {
+            let known = self.of(document).iter().filter_map(|&topic| numbers[topic as usize]);
+            let mut row: Vec<u32> = known.collect();
+            row.sort_unstable();
+            row.dedup();
+            row
+        };
         Self::new(all.len(), (0..self.n_documents()).map(row))
     }
 
@@ -103,6 +107,10 @@ mod tests {
             all.among(&[a.clone(), b.clone(), c.clone()], &[b, c.clone()]),
             Targets::new(2, [vec![1], vec![], vec![1]])
         );
+        let renamed = own.among(&[c.clone(), a.clone()], &[a.clone(), c.clone()]);
+        assert_eq!(renamed, Targets::new(2, [vec![0, 1], vec![], vec![0]]));
+        let one = [c.clone()];
+        assert_eq!(own.among(&[c.clone(), c.clone()], &one), Targets::new(1, [vec![0], vec![], vec![0]]));
         assert_eq!(Targets::of_topics(&all_topics([&a]), [&[a, c][..]]), Targets::new(1, [[0]]));
     }
 }

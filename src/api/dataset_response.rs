@@ -5,7 +5,7 @@ use super::model_response::{intake, timestamp, topic_count};
 use super::pb;
 use crate::document::{ContentHash, Document, LabeledDocument, Split};
 use crate::formats;
-use crate::service::{Deleted, ExamplePage, Renamed, VersionName};
+use crate::service::{Deleted, ExamplePage, LearnedTerms, Renamed, VersionName};
 use crate::store::{DatasetSummary, ImportOutcome, RevisionSummary};
 
 /// A document as it travels.
@@ -93,12 +93,18 @@ pub fn renamed(renamed: Renamed) -> pb::RenameTopicResponse {
 }
 
 /// Documents that are erased.
-pub fn deleted(deleted: &Deleted) -> pb::DeleteExamplesResponse {
+pub fn deleted(deleted: Deleted) -> pb::DeleteExamplesResponse {
+    let learned_terms = |LearnedTerms { version, n_terms, terms }| pb::LearnedTerms {
+        model_version: version.to_string(),
+        term_count: n_terms,
+        terms,
+    };
     pb::DeleteExamplesResponse {
         dataset_revision: deleted.revision,
         deleted_count: deleted.n_deleted,
         unknown_content_hashes: deleted.unknown.iter().map(ToString::to_string).collect(),
         model_versions: deleted.learned_by.iter().map(VersionName::to_string).collect(),
         purged_model_versions: deleted.purged.iter().map(VersionName::to_string).collect(),
+        learned_terms: deleted.learned_terms.into_iter().map(learned_terms).collect(),
     }
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::comparison_table::{self, Compared};
 use super::evaluate::say_unknown_topics;
 use super::inputs::ReadingArgs;
-use super::{CommandResult, comparison_table, headline, say};
+use super::{CommandResult, excerpt, headline, say};
 use crate::artifact;
 use crate::cancellation::never;
 use crate::classifier::Classifier;
@@ -42,16 +43,16 @@ pub struct Args {
     json: bool,
 }
 
-/// What `--json` prints, and what the tables are made of.
+/// What `--json` prints.
 #[derive(Debug, Serialize)]
-pub(super) struct Report<'a> {
-    pub(super) first_model: &'a Path,
-    pub(super) second_model: &'a Path,
+struct Report<'a> {
+    first_model: &'a Path,
+    second_model: &'a Path,
     #[serde(flatten)]
-    pub(super) comparison: &'a Comparison,
-    pub(super) n_differing: usize,
+    comparison: &'a Comparison,
+    n_differing: usize,
     /// The first of them.
-    pub(super) differing_documents: Vec<DifferingDocument>,
+    differing_documents: Vec<DifferingDocument>,
 }
 
 /// A document that the models assign different topics.
@@ -107,7 +108,20 @@ pub fn run(args: &Args) -> CommandResult {
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
-        comparison_table::write(out, &report)?;
+        let Report { n_differing, differing_documents, .. } = &report;
+        let names = names(&args.first, &args.second);
+        let (n_differing, n_new) = (*n_differing, None);
+        comparison_table::write(
+            out,
+            &Compared { names, comparison: &comparison, n_new, n_differing, differing_documents },
+        )?;
     }
     Ok(out.flush()?)
+}
+
+/// How the models are called: by their file names where these differ.
+fn names(first: &Path, second: &Path) -> [String; 2] {
+    let name = |path: &Path| path.file_name().map(|name| excerpt(&name.to_string_lossy())).unwrap_or_default();
+    let names = [name(first), name(second)];
+    if names[0] == names[1] { ["A", "B"].map(str::to_owned) } else { names }
 }

@@ -1,9 +1,8 @@
 //! A comparison of two models, as people read it.
 
 use std::io::{self, Write};
-use std::path::Path;
 
-use super::compare::{DifferingDocument, Report};
+use super::compare::DifferingDocument;
 use super::excerpt;
 use crate::evaluation::{Comparison, TopicComparison};
 
@@ -13,24 +12,31 @@ const MAX_SHOWN_TOPICS: usize = 5;
 /// A p-value below this is called a difference; the usual level.
 const LEVEL: f64 = 0.05;
 
+/// Two models, compared.
+pub(super) struct Compared<'a> {
+    /// What they are called.
+    pub(super) names: [String; 2],
+    /// How they compare.
+    pub(super) comparison: &'a Comparison,
+    /// How many of the documents are new to each, as far as is known; `None`: all are to both.
+    pub(super) n_new: Option<[u64; 2]>,
+    /// How many documents get different topics.
+    pub(super) n_differing: usize,
+    /// The first of them.
+    pub(super) differing_documents: &'a [DifferingDocument],
+}
+
 /// Writes the metrics, whether they differ by more than chance, then topics and documents.
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
-    let names = names(report.first_model, report.second_model);
-    write_metrics(out, &names, report.comparison)?;
-    writeln!(out, "\n{}", in_words(&names, report.comparison))?;
-    write_topics(out, &names, &report.comparison.topics)?;
-    write_documents(out, &names, report)
+pub(super) fn write(out: &mut impl Write, compared: &Compared<'_>) -> io::Result<()> {
+    let Compared { names, comparison, .. } = compared;
+    write_metrics(out, compared)?;
+    writeln!(out, "\n{}", in_words(names, comparison))?;
+    write_topics(out, names, &comparison.topics)?;
+    write_documents(out, compared)
 }
 
-/// How the models are called: by their file names where these differ.
-fn names(first: &Path, second: &Path) -> [String; 2] {
-    let name = |path: &Path| path.file_name().map(|name| excerpt(&name.to_string_lossy())).unwrap_or_default();
-    let names = [name(first), name(second)];
-    if names[0] == names[1] { ["A", "B"].map(str::to_owned) } else { names }
-}
-
-fn write_metrics(out: &mut impl Write, [a, b]: &[String; 2], comparison: &Comparison) -> io::Result<()> {
-    let Comparison { n_documents, first, second, .. } = comparison;
+fn write_metrics(out: &mut impl Write, compared: &Compared<'_>) -> io::Result<()> {
+    let Compared { names: [a, b], comparison: Comparison { n_documents, first, second, .. }, n_new, .. } = compared;
     let (a_width, b_width) = (width_of(a, 8), width_of(b, 8));
     writeln!(out, "{n_documents:<9} documents  {a:>a_width$}  {b:>b_width$}    change")?;
     for (metric, first, second) in [
@@ -40,6 +46,9 @@ fn write_metrics(out: &mut impl Write, [a, b]: &[String; 2], comparison: &Compar
     ] {
         let change = second - first;
         writeln!(out, "{metric:<19}  {first:>a_width$.4}  {second:>b_width$.4}  {change:>+8.4}")?;
+    }
+    if let Some([of_first, of_second]) = n_new {
+        writeln!(out, "{:<19}  {of_first:>a_width$}  {of_second:>b_width$}", "new to it")?;
     }
     Ok(())
 }
@@ -93,14 +102,14 @@ fn write_topics(out: &mut impl Write, names: &[String; 2], topics: &[TopicCompar
     Ok(())
 }
 
-fn write_documents(out: &mut impl Write, [a, b]: &[String; 2], report: &Report<'_>) -> io::Result<()> {
-    let documents = &report.differing_documents;
+fn write_documents(out: &mut impl Write, compared: &Compared<'_>) -> io::Result<()> {
+    let Compared { names: [a, b], n_differing, differing_documents: documents, .. } = compared;
     if documents.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{} of {} documents that get different topics", documents.len(), report.n_differing)?;
+    writeln!(out, "\n{} of {} documents that get different topics", documents.len(), n_differing)?;
     let width = width_of(a, 5).max(width_of(b, 5));
-    for DifferingDocument { name, headline, labels, first, second } in documents {
+    for DifferingDocument { name, headline, labels, first, second } in *documents {
         let id = excerpt(&name.document_id);
         writeln!(out, "  {}", [id.as_str(), headline].join("  ").trim())?;
         for (what, topics) in [("label", labels), (a, first), (b, second)] {

@@ -9,6 +9,7 @@ pub mod counts;
 mod front_coding;
 mod ngram_index;
 pub mod sparse;
+pub mod unseen_terms;
 pub mod vectorizer;
 pub mod vocabulary;
 pub mod weighting;

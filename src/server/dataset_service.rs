@@ -92,7 +92,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         request: Request<pb::DeleteExamplesRequest>,
     ) -> Result<Response<pb::DeleteExamplesResponse>, Status> {
         let call = dataset_request::delete_call(request.into_inner())?;
-        Ok(Response::new(dataset_response::deleted(&self.datasets.delete(call).await?)))
+        Ok(Response::new(dataset_response::deleted(self.datasets.delete(call).await?)))
     }
 
     async fn compact_storage(

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use super::erasure::{DeleteExamplesCall, Deleted, erase};
 use super::error::Error;
-use super::model_name::VersionName;
 use super::models::Models;
-use super::out_of_fold::OutOfFold;
 use super::panic::panicked;
 use super::training::TrainingService;
 use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
-use crate::store::{DatasetSummary, DeleteOutcome, Examples, Import, ImportOutcome, RenameOutcome, Store, StoreError};
+use crate::store::{DatasetSummary, Examples, Import, ImportOutcome, RenameOutcome, Store};
 
 /// Keeps labelled documents.
 #[derive(Debug)]
@@ -75,32 +74,6 @@ pub struct Renamed {
     pub revision: u32,
     /// Documents that had the topic.
     pub n_documents: u64,
-}
-
-/// A wish to erase documents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeleteExamplesCall {
-    /// Whose.
-    pub classifier: ClassifierName,
-    /// Which.
-    pub hashes: Vec<ContentHash>,
-    /// Whether the versions that learned them are deleted, too.
-    pub purge_versions: bool,
-}
-
-/// Documents are erased.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deleted {
-    /// The newest revision.
-    pub revision: u32,
-    /// Documents that were there.
-    pub n_deleted: u64,
-    /// Those that weren't.
-    pub unknown: Vec<ContentHash>,
-    /// Versions that learned some of them and are still there, newest first.
-    pub learned_by: Vec<VersionName>,
-    /// Those that were deleted for that.
-    pub purged: Vec<VersionName>,
 }
 
 impl DatasetService {
@@ -228,25 +201,22 @@ impl DatasetService {
         }
     }
 
-    /// Erases documents, and says which versions learned them. Meanwhile nothing is trained of them.
+    /// Erases documents, as [`erase`] does. Meanwhile nothing is trained of them.
     ///
     /// # Errors
     /// The classifier doesn't exist or is being trained, or the store fails.
-    pub async fn delete(&self, call: DeleteExamplesCall) -> Result<Deleted, Error> {
-        let DeleteExamplesCall { classifier, hashes, purge_versions } = call;
-        self.models.classifier(&classifier).await?;
+    pub async fn delete(self: &Arc<Self>, call: DeleteExamplesCall) -> Result<Deleted, Error> {
+        self.models.classifier(&call.classifier).await?;
         // A training that has read them already would make a version of them.
-        let _place = self.training.reserve(&classifier)?;
-        let deleted = self.store.delete_examples(&classifier, &hashes).await?;
-        self.models.forget_served(&classifier, &hashes);
-        let learned_by = versions_that_learned(&self.store, &classifier, &hashes).await?;
-        tracing::info!(%classifier, n_deleted = deleted.n_deleted, "documents were erased");
-        let (learned_by, purged) = if purge_versions { (Vec::new(), learned_by) } else { (learned_by, Vec::new()) };
-        if !purged.is_empty() {
-            self.models.purge(classifier, purged.iter().map(|version| version.number).collect()).await?;
-        }
-        let DeleteOutcome { revision, n_deleted, unknown } = deleted;
-        Ok(Deleted { revision, n_deleted, unknown, learned_by, purged })
+        let place = self.training.reserve(&call.classifier)?;
+        let this = Arc::clone(self);
+        // On a task of its own: versions that shall go with the documents go also when the caller is gone by then.
+        let deleted = tokio::spawn(async move {
+            let deleted = erase(&this.store, &this.models, &this.training.pool(), call).await;
+            drop(place);
+            deleted
+        });
+        deleted.await.unwrap_or_else(|_| Err(panicked()))
     }
 
     /// Writes the database anew, without what was deleted; its bytes before and after.
@@ -269,24 +239,4 @@ impl DatasetService {
     pub async fn close(&self) {
         self.store.close().await;
     }
-}
-
-/// The versions of a classifier that were trained on any of some documents, newest first.
-///
-/// # Errors
-/// [`StoreError::Database`], [`StoreError::Damaged`].
-pub async fn versions_that_learned(
-    store: &Store,
-    classifier: &ClassifierName,
-    hashes: &[ContentHash],
-) -> Result<Vec<VersionName>, StoreError> {
-    let mut found = Vec::new();
-    for number in store.version_numbers(classifier).await? {
-        let out_of_fold = store.out_of_fold(classifier, number).await?;
-        // A version that was deleted meanwhile has none.
-        if out_of_fold.is_some_and(|learned| OutOfFold::learned_any(&learned, hashes)) {
-            found.push(VersionName { classifier: classifier.clone(), number });
-        }
-    }
-    Ok(found)
 }

@@ -4,17 +4,20 @@
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`memory`] (how much
 //! they may take), [`models`] (those that there are, and which answer), `loading` (how they get into memory), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
 //! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
-//! answer itself), [`traffic`] (what is learned from answering), [`topics`] (what a version knows of a topic), [`training`] (jobs that make versions), [`gate`] (whether
-//! these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is), [`datasets`] (documents).
+//! answer itself), [`traffic`] (what is learned from answering), [`topics`] (what a version knows of a topic), [`training`] (jobs
+//! that make versions), [`gate`] (whether these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is),
+//! [`datasets`] (documents), [`erasure`] (documents that go), [`learned_terms`] (what versions keep of them).
 
 mod built_in;
 pub mod classify;
 pub mod compare;
 pub mod datasets;
 pub mod deletion;
+pub mod erasure;
 pub mod error;
 pub mod evaluate;
 pub mod gate;
+pub mod learned_terms;
 pub mod live;
 mod loading;
 pub mod memory;
@@ -42,19 +45,17 @@ use crate::store::{Store, StoreError};
 
 pub use classify::{AcceptedDocument, Answer, BatchCall, ClassifyCall, ClassifyService, answer};
 pub use compare::{CompareCall, CompareService, ComparedVersions, DifferingDocument};
-pub use datasets::{
-    DatasetService, DeleteExamplesCall, Deleted, ExamplePage, ExamplesCall, ListExamplesCall, RenameCall, Renamed,
-    versions_that_learned,
-};
+pub use datasets::{DatasetService, ExamplePage, ExamplesCall, ListExamplesCall, RenameCall, Renamed};
 pub use deletion::{DeleteCall, DeletedVersion};
+pub use erasure::{DeleteExamplesCall, Deleted, erase};
 pub use error::{Error, FieldViolation};
 pub use evaluate::{EvaluateCall, EvaluatedVersion};
+pub use learned_terms::LearnedTerms;
 pub use live::{LiveClassifiers, LiveVersion};
 pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, ModelFiles};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
 pub use promotion::{PromoteCall, RollbackCall};
-pub use retention::without;
 pub use retraining::Retraining;
 pub use settings::{
     ClassifierSettings, RetentionPolicy, RetrainingPolicy, ReviewSettings, ShadowSettings, UpdateSettingsCall,

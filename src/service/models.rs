@@ -19,7 +19,7 @@ use super::traffic::Traffic;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::Artifact;
 use crate::names::ClassifierName;
-use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, Store, StoreError, StoreSize};
+use crate::store::{Aliases, ClassifierRecord, JobState, NewVersion, RenamedTopic, Store, StoreError, StoreSize};
 
 /// The versions of all classifiers.
 #[derive(Debug)]
@@ -50,7 +50,15 @@ pub(super) struct TrainedVersion {
 pub(super) struct Incumbent {
     pub(super) stored_policy: PromotionPolicy,
     pub(super) stable: Option<NonZeroU32>,
-    pub(super) answering: Option<(Arc<LiveVersion>, OutOfFold)>,
+    pub(super) answering: Option<Answering>,
+}
+
+/// What answers in the stable version's place.
+pub(super) struct Answering {
+    pub(super) version: Arc<LiveVersion>,
+    pub(super) out_of_fold: OutOfFold,
+    /// The topics that got other names between the documents that it was trained on and those of the new version.
+    pub(super) renamed: Vec<RenamedTopic>,
 }
 
 impl Models {
@@ -181,24 +189,43 @@ impl Models {
 
     /// What the classifier's settings ask of a new version, the stable version's number, and what to compare with: what answers in the stable version's
     /// place, and its out-of-fold predictions. With a damaged version that nothing stands in for there is nothing to
-    /// compare: training again is how to mend it.
-    pub(super) async fn incumbent(&self, classifier: &ClassifierName) -> Result<Incumbent, Error> {
+    /// compare: training again is how to mend it. `revision` is that of the new version's documents; `None`: they weren't
+    /// stored, and count as labelled now.
+    pub(super) async fn incumbent(
+        &self,
+        classifier: &ClassifierName,
+        revision: Option<u32>,
+    ) -> Result<Incumbent, Error> {
         let record = self.classifier(classifier).await?;
         let stored_policy = ClassifierSettings::read(&record)?.promotion_policy;
         let stable = record.aliases.stable;
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Stable };
-        let answering = match self.resolve(&model).await {
-            Ok(answering) => answering,
+        let version = match self.resolve(&model).await {
+            Ok(version) => version,
             Err(Error::NothingTrained(_) | Error::NothingPromoted(_) | Error::DamagedVersion { .. }) => {
                 return Ok(Incumbent { stored_policy, stable, answering: None });
             }
             Err(error) => return Err(error),
         };
-        match self.out_of_fold(&answering).await {
-            Ok(out_of_fold) => Ok(Incumbent { stored_policy, stable, answering: Some((answering, out_of_fold)) }),
+        let renamed = self.renamed_since(&version.name, revision).await?;
+        match self.out_of_fold(&version).await {
+            Ok(out_of_fold) => {
+                let answering = Some(Answering { version, out_of_fold, renamed });
+                Ok(Incumbent { stored_policy, stable, answering })
+            }
             // Deleted meanwhile: then another version is stable now, and storing what was compared with this one is refused.
             Err(Error::UnknownVersion(_)) => Ok(Incumbent { stored_policy, stable, answering: None }),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The topics that got other names after a version's documents, up to a revision; none if these weren't stored.
+    async fn renamed_since(&self, version: &VersionName, last: Option<u32>) -> Result<Vec<RenamedTopic>, Error> {
+        let VersionName { classifier, number } = version;
+        let trained_on = self.store.version(classifier, *number).await?.and_then(|record| record.dataset_revision);
+        match trained_on {
+            Some(revision) => Ok(self.store.renamed_topics(classifier, revision, last).await?),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -80,7 +80,7 @@ impl Models {
 }
 
 /// What the aliases mean when some versions are gone.
-pub fn without(aliases: Aliases, numbers: &[NonZeroU32]) -> Aliases {
+pub(super) fn without(aliases: Aliases, numbers: &[NonZeroU32]) -> Aliases {
     let kept = |alias: Option<NonZeroU32>| alias.filter(|number| !numbers.contains(number));
     match (kept(aliases.stable), kept(aliases.previous), kept(aliases.candidate)) {
         (None, previous, candidate) if aliases.stable.is_some() => Aliases {

@@ -1,4 +1,5 @@
-//! Changes of a dataset as a whole: topics that get another name, documents that are erased. Each is a revision.
+//! Changes of a dataset as a whole: topics that get another name, documents that are erased. Each is a revision. Renamings
+//! are remembered.
 
 use std::collections::HashSet;
 
@@ -10,7 +11,7 @@ use super::examples::{parse_topics, topic_pattern};
 use super::import::{Import, topics_json};
 use super::{Store, StoreError, now_ms, number};
 use crate::document::{ContentHash, Topic};
-use crate::names::ClassifierName;
+use crate::names::{ClassifierName, excerpt};
 
 /// Hashes of one statement.
 const MAX_HASHES: usize = 500;
@@ -29,6 +30,17 @@ pub enum RenameOutcome {
     UnknownTopic,
     /// There are documents of the new name already, and merging wasn't asked for.
     Exists,
+}
+
+/// A topic that got another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenamedTopic {
+    /// The revision that did it.
+    pub revision: u32,
+    /// Its name before.
+    pub topic: Topic,
+    /// Its name from then on; others may have had it already.
+    pub new_topic: Topic,
 }
 
 /// What became of documents that were to be erased.
@@ -78,9 +90,44 @@ impl Store {
         }
         let import = Import { store: self.clone(), id, classifier: classifier.clone(), n_given: n_documents };
         let revision = import.publish_in(&mut transaction).await?.revision;
+        sqlx::query("INSERT INTO renamed_topics (classifier, revision, topic, new_topic) VALUES ($1, $2, $3, $4)")
+            .bind(classifier.as_str())
+            .bind(i64::from(revision))
+            .bind(topic.as_str())
+            .bind(new_topic.as_str())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         self.changed.notify_one();
         Ok(RenameOutcome::Renamed { revision, n_documents })
+    }
+
+    /// The topics of a classifier that got other names after a revision, up to another one (`None`: the newest), in the order in
+    /// which that happened.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub async fn renamed_topics(
+        &self,
+        classifier: &ClassifierName,
+        after: u32,
+        last: Option<u32>,
+    ) -> Result<Vec<RenamedTopic>, StoreError> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+            "SELECT revision, topic, new_topic FROM renamed_topics \
+             WHERE classifier = $1 AND revision > $2 AND revision <= $3 ORDER BY revision",
+        )
+        .bind(classifier.as_str())
+        .bind(i64::from(after))
+        .bind(last.map_or(i64::MAX, i64::from))
+        .fetch_all(&self.pool)
+        .await?;
+        let topic =
+            |name: &str| Topic::new(name).map_err(|_| StoreError::Damaged { what: "topic", seen: excerpt(name) });
+        let renamed = |(revision, old, new): &(i64, String, String)| {
+            Ok(RenamedTopic { revision: number("revision", *revision)?, topic: topic(old)?, new_topic: topic(new)? })
+        };
+        rows.iter().map(renamed).collect()
     }
 
     /// Erases documents of a classifier: from its newest revision and from all earlier ones. What the database has freed is

@@ -44,7 +44,7 @@ pub use backup::{BackupError, BackupOptions, back_up};
 pub use backup_contents::{BackupContents, Damage, UnusableBackup};
 pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
-pub use edits::{DeleteOutcome, RenameOutcome};
+pub use edits::{DeleteOutcome, RenameOutcome, RenamedTopic};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
 pub use import::{Import, ImportOutcome, last_of_each};
 pub use imported_versions::ImportedVersion;

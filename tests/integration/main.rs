@@ -17,6 +17,7 @@ mod delete;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod evaluate;
+mod learned_terms;
 mod lifecycle;
 mod load;
 mod model_files;

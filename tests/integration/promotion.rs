@@ -297,3 +297,69 @@ async fn rules_that_make_no_sense_are_told_one_by_one() {
         assert_eq!(violations(&refusal).len(), 1, "{refusal:?}");
     }
 }
+
+/// The documents of one topic, by other words than those of [`examples`].
+fn duels(numbers: Range<usize>) -> Vec<pb::LabeledDocument> {
+    numbers.map(|i| labeled(document(&format!("duel {i}"), "pistols at dawn"), &["duel"])).collect()
+}
+
+async fn rename(server: &TestServer, topic: &str, new_topic: &str) {
+    let request = pb::RenameTopicRequest {
+        classifier: "classifiers/desk".to_owned(),
+        topic: topic.to_owned(),
+        new_topic: new_topic.to_owned(),
+        merge: true,
+    };
+    server.datasets().await.rename_topic(request).await.unwrap();
+}
+
+/// After a topic was renamed, each training had to be told that its old name may be lost, and its documents weren't compared.
+#[tokio::test]
+async fn topics_that_were_renamed_or_merged_are_not_lost() {
+    let server = TestServer::start().await;
+    server.train(train_request("desk", [examples(0..40), duels(0..20)].concat())).await;
+    for (topic, new_topic) in [("war", "conflict"), ("conflict", "fight"), ("duel", "fight")] {
+        rename(&server, topic, new_topic).await;
+    }
+    let strict = pb::PromotionPolicy { max_accuracy_drop: Some(0.0), max_macro_f1_drop: Some(0.0), ..policy() };
+    let job = server.train(with_policy("desk", Vec::new(), strict.clone())).await;
+    assert!(job.promoted, "{job:?}");
+    let said = &find(&job, "topics_lost").description;
+    assert!(said.ends_with("renamed since that was trained: duel (now fight), war (now fight)"), "{said}");
+    for name in ["accuracy", "macro_f1"] {
+        let check = find(&job, name);
+        assert!(check.observed == 1.0 && check.required == 1.0, "{check:?}");
+    }
+
+    // On documents that are held out, too.
+    rename(&server, "fight", "strife").await;
+    let mut new = examples(40..60);
+    new.iter_mut().filter(|example| example.topics[0] == "war").for_each(|war| war.topics = vec!["strife".to_owned()]);
+    let job = server.train(with_policy("desk", held_out(new), strict)).await;
+    assert!(job.promoted, "{job:?}");
+    let check = find(&job, "accuracy");
+    assert!(check.required == 1.0 && check.description.contains("on 20 held-out documents"), "{check:?}");
+
+    // What has no documents by its new name is lost, unless it may be, by either name.
+    rename(&server, "strife", "melee").await;
+    let others = [held_out(examples(60..70)), duels(20..40)].concat();
+    let others: Vec<pb::LabeledDocument> = others.into_iter().filter(|example| example.topics[0] != "war").collect();
+    let others = [others, examples(1..40).into_iter().step_by(2).collect()].concat();
+    let lost =
+        server.train(on_these(others.clone(), pb::PromotionPolicy { mode: Mode::Never.into(), ..policy() })).await;
+    assert_eq!(failed(&lost), ["topics_lost"], "{lost:?}");
+    assert!(find(&lost, "topics_lost").description.ends_with(": strife (now melee)"), "{lost:?}");
+    for name in ["strife", "melee"] {
+        let lost_topics_allowed = vec![name.to_owned()];
+        let may_go = pb::PromotionPolicy { mode: Mode::Never.into(), lost_topics_allowed, ..policy() };
+        assert_eq!(failed(&server.train(on_these(others.clone(), may_go)).await), [""; 0]);
+    }
+
+    // Documents that come with the old name again mean something of that name.
+    let again: Vec<pb::LabeledDocument> =
+        (0..10).map(|i| labeled(document(&format!("{i}"), "they quarrel at breakfast"), &["strife"])).collect();
+    let job =
+        server.train(with_policy("desk", again, pb::PromotionPolicy { mode: Mode::Never.into(), ..policy() })).await;
+    let check = find(&job, "topics_lost");
+    assert!(check.passed && check.description == "it has every topic of the stable version", "{check:?}");
+}

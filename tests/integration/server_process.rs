@@ -122,14 +122,6 @@ pub(crate) async fn n_stored(channel: &Channel, classifier: &str, examples: Vec<
     response.validation.unwrap().intake.unwrap().unchanged_count as usize
 }
 
-/// How many documents a classifier has, each of which has one topic.
-pub(crate) async fn n_documents(channel: &Channel, classifier: &str) -> usize {
-    let request = pb::TrainRequest { validate_only: true, ..train_request(classifier, Vec::new()) };
-    let response = ClassifierServiceClient::new(channel.clone()).train(request).await.unwrap().into_inner();
-    let topics = response.validation.unwrap().topics;
-    topics.iter().map(|count| count.document_count as usize).sum()
-}
-
 /// Makes the data directory of the first release, with the first so many of [`examples`] in `classifiers/old`.
 pub(crate) async fn create_first_release(data_dir: &Path, n_documents: usize) {
     std::fs::create_dir_all(data_dir).unwrap();

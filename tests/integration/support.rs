@@ -255,3 +255,12 @@ pub(crate) async fn stored_artifacts(data_dir: &std::path::Path) -> Vec<String> 
     pool.close().await;
     artifacts.unwrap()
 }
+
+/// Copies the files of a directory into a new one.
+pub(crate) fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}

@@ -1,19 +1,22 @@
 //! `topicd dataset rename`, `delete` and `compact`: changes of what is kept.
 
 use std::io::{self, Write};
-use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tonic::Status;
 
 use super::client;
-use crate::api::pb;
+use crate::api::{dataset_response, pb};
 use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::{CommandResult, remote, stored};
 use crate::document::{ContentHash, Topic};
 use crate::names::ClassifierName;
-use crate::service::{VersionName, versions_that_learned, without};
+use crate::service::{DeleteExamplesCall, Models, erase};
 use crate::store::RenameOutcome;
+
+/// Terms that are shown of a version; the others are counted.
+const MAX_SHOWN_TERMS: usize = 20;
 
 /// What `topicd dataset rename` is told.
 #[derive(Debug, clap::Args)]
@@ -85,6 +88,32 @@ struct Deleted {
     unknown_content_hashes: Vec<String>,
     model_versions: Vec<String>,
     purged_model_versions: Vec<String>,
+    learned_terms: Vec<LearnedTerms>,
+}
+
+#[derive(Debug, Serialize)]
+struct LearnedTerms {
+    model_version: String,
+    n_terms: u64,
+    terms: Vec<String>,
+}
+
+impl From<pb::DeleteExamplesResponse> for Deleted {
+    fn from(answer: pb::DeleteExamplesResponse) -> Self {
+        let learned_terms = |pb::LearnedTerms { model_version, term_count, terms }| LearnedTerms {
+            model_version,
+            n_terms: term_count,
+            terms,
+        };
+        Self {
+            revision: answer.dataset_revision,
+            n_deleted: answer.deleted_count,
+            unknown_content_hashes: answer.unknown_content_hashes,
+            model_versions: answer.model_versions,
+            purged_model_versions: answer.purged_model_versions,
+            learned_terms: answer.learned_terms.into_iter().map(learned_terms).collect(),
+        }
+    }
 }
 
 /// Gives a topic another name.
@@ -130,28 +159,17 @@ pub(super) async fn rename(args: &RenameArgs) -> CommandResult {
 /// No such place or dataset.
 pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
     let DeleteArgs { hashes, classifier, purge_versions, .. } = args;
-    let deleted = match args.place.open().await? {
+    let answer = match args.place.open().await? {
         Place::Store(store) => {
-            let Some(record) = store.classifier(classifier).await? else {
+            if store.classifier(classifier).await?.is_none() {
                 return Err(format!("{classifier} has no stored documents").into());
-            };
-            let deleted = store.delete_examples(classifier, hashes).await?;
-            let learned_by = versions_that_learned(&store, classifier, hashes).await?;
-            let numbers: Vec<NonZeroU32> = learned_by.iter().map(|version| version.number).collect();
-            let names = learned_by.iter().map(VersionName::to_string).collect();
-            let (model_versions, purged_model_versions) =
-                if *purge_versions { (Vec::new(), names) } else { (names, Vec::new()) };
-            if *purge_versions {
-                // Nobody else has the store.
-                store.purge_versions(&record, &numbers, without(record.aliases, &numbers)).await?;
             }
-            Deleted {
-                revision: deleted.revision,
-                n_deleted: deleted.n_deleted,
-                unknown_content_hashes: deleted.unknown.iter().map(ToString::to_string).collect(),
-                model_versions,
-                purged_model_versions,
-            }
+            // Nobody else has the store: nothing is trained meanwhile.
+            let models = Arc::new(Models::of_store(store.clone()).await?);
+            let (classifier, hashes) = (classifier.clone(), hashes.clone());
+            let call = DeleteExamplesCall { classifier, hashes, purge_versions: *purge_versions };
+            let pool = rayon::ThreadPoolBuilder::new().build()?;
+            dataset_response::deleted(erase(&store, &models, &pool, call).await?)
         }
         Place::Server(channel) => {
             let request = pb::DeleteExamplesRequest {
@@ -159,16 +177,10 @@ pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
                 content_hashes: hashes.iter().map(ToString::to_string).collect(),
                 purge_versions: *purge_versions,
             };
-            let answer = client(channel).delete_examples(request).await.map_err(refusal)?.into_inner();
-            Deleted {
-                revision: answer.dataset_revision,
-                n_deleted: answer.deleted_count,
-                unknown_content_hashes: answer.unknown_content_hashes,
-                model_versions: answer.model_versions,
-                purged_model_versions: answer.purged_model_versions,
-            }
+            client(channel).delete_examples(request).await.map_err(refusal)?.into_inner()
         }
     };
+    let deleted = Deleted::from(answer);
     let out = &mut io::stdout().lock();
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&deleted)?)?);
@@ -179,6 +191,12 @@ pub(super) async fn delete(args: &DeleteArgs) -> CommandResult {
     }
     if !deleted.model_versions.is_empty() {
         writeln!(out, "trained on some of them: {}", deleted.model_versions.join(", "))?;
+    }
+    for LearnedTerms { model_version, n_terms, terms } in &deleted.learned_terms {
+        let shown = &terms[..terms.len().min(MAX_SHOWN_TERMS)];
+        let n_more = n_terms.saturating_sub(shown.len() as u64);
+        let more = if n_more > 0 { format!(" and {n_more} more; --json names them") } else { String::new() };
+        writeln!(out, "{model_version} has {n_terms} terms that only they had: {}{more}", shown.join(", "))?;
     }
     if !deleted.purged_model_versions.is_empty() {
         writeln!(out, "deleted, as trained on some of them: {}", deleted.purged_model_versions.join(", "))?;

@@ -1,5 +1,6 @@
 //! `topicd models`: the versions of classifiers, in a data directory or of a server.
 
+mod compare;
 mod files;
 mod list;
 mod moves;
@@ -21,6 +22,8 @@ enum ModelsCommand {
     List(list::Args),
     /// Tell what is known of a version: where it comes from, how good it is, what it was checked for.
     Show(show::Args),
+    /// Tell which of two versions is better on the stored documents of their classifier, and where they differ.
+    Compare(compare::Args),
     /// Make a version the stable one, which answers when none is named.
     Promote(moves::PromoteArgs),
     /// Make the previous version the stable one again.
@@ -42,6 +45,7 @@ pub fn run(args: &Args) -> CommandResult {
         match &args.command {
             ModelsCommand::List(args) => list::run(args).await,
             ModelsCommand::Show(args) => show::run(args).await,
+            ModelsCommand::Compare(args) => compare::run(args).await,
             ModelsCommand::Promote(args) => moves::promote(args).await,
             ModelsCommand::Rollback(args) => moves::rollback(args).await,
             ModelsCommand::Delete(args) => moves::delete(args).await,

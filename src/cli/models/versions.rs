@@ -7,10 +7,11 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::api::pb::model_service_client::ModelServiceClient;
-use crate::api::{model_request, model_response, pb};
+use crate::api::{comparison_response, model_request, model_response, pb};
 use crate::cli::place::{Place, PlaceArgs};
 use crate::cli::remote;
-use crate::service::Models;
+use crate::config::Limits;
+use crate::service::{CompareService, Models};
 use crate::store::Store;
 
 /// Versions of one page.
@@ -85,6 +86,25 @@ impl Versions {
             }
             Self::Here { models, .. } => {
                 Ok(model_response::model_version(models.version(&model_request::model_version(name)?).await?))
+            }
+        }
+    }
+
+    /// Two versions of one classifier, on all of its stored documents.
+    pub(super) async fn compare(&mut self, first: &str, second: &str) -> Result<pb::CompareModelVersionsResponse> {
+        let request = pb::CompareModelVersionsRequest {
+            model_version_a: first.to_owned(),
+            model_version_b: second.to_owned(),
+            inline_examples: None,
+        };
+        match self {
+            Self::Server(client) => said(client.compare_model_versions(request).await),
+            Self::Here { store, models } => {
+                let limits = Limits::default();
+                let call = model_request::compare_call(request, &limits)?;
+                let pool = Arc::new(rayon::ThreadPoolBuilder::new().build()?);
+                let service = CompareService::new(store.clone(), Arc::clone(models), pool, limits.max_topics);
+                Ok(comparison_response::compared_versions(service.compare(call).await?))
             }
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! What is asked of it is a [`PromotionPolicy`]. It is asked of the version by itself (`absolute`), and where there is a
 //! stable version, of both on the same documents, neither of which is asked what it learned by heart (`relative`), and on
-//! documents that are served later (`shadow`).
+//! documents that are served later (`shadow`). A topic that was renamed in the documents is what it was (`renamed`).
 
 mod absolute;
 mod policy;
 mod relative;
+mod renamed;
 mod shadow;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use super::out_of_fold::OutOfFold;
 use crate::cancellation::IsCancelled;
 use crate::classifier::Classifier;
 use crate::dataset::Dataset;
+use crate::store::RenamedTopic;
 use crate::targets::Targets;
 
 /// What two sums of the same shares may differ by: a drop of just what is allowed is allowed.
@@ -57,6 +59,8 @@ pub struct StableVersion<'a> {
     pub live: &'a LiveVersion,
     /// Its out-of-fold predictions.
     pub out_of_fold: &'a OutOfFold,
+    /// The topics that got other names after it was trained, in the order in which that happened.
+    pub renamed: &'a [RenamedTopic],
 }
 
 /// Checks a version: one check for each rule of the policy, in the order of its fields. Means nothing when it was cancelled.

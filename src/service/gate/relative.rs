@@ -6,6 +6,7 @@
 //! has to be kept from training, and one that is kept is used.
 
 use super::absolute::some_of;
+use super::renamed::KnownTopic;
 use super::{Challenger, Check, PromotionPolicy, ROUNDING, StableVersion};
 use crate::cancellation::IsCancelled;
 use crate::decision::Probability;
@@ -24,12 +25,11 @@ pub(super) fn check(
     stable: StableVersion<'_>,
     is_cancelled: IsCancelled<'_>,
 ) -> Vec<Check> {
-    let is_lost = |topic: &&Topic| !new.dataset.topics().contains(topic);
-    let lost: Vec<&Topic> = stable.live.classifier.topics().iter().filter(is_lost).collect();
-    let is_allowed = |topic: &&Topic| policy.lost_topics_allowed.iter().any(|allowed| allowed == topic.as_str());
-    let (let_go, missing): (Vec<&Topic>, Vec<&Topic>) = lost.into_iter().partition(is_allowed);
-    let contest = Contest::hold(new, stable, &let_go, is_cancelled);
-    let mut checks = vec![check_topics(&missing, &let_go)];
+    let topics = stable.live.classifier.topics().iter();
+    let topics = topics.map(|topic| KnownTopic::of(topic, stable.renamed, new.dataset.topics()));
+    let topics = StableTopics::sort(topics.collect(), new.dataset.topics(), &policy.lost_topics_allowed);
+    let contest = Contest::hold(new, stable, &topics, is_cancelled);
+    let mut checks = vec![topics.check()];
     checks.extend(policy.max_accuracy_drop.map(|allowed| contest.check_accuracy(allowed)));
     checks.push(contest.check_macro_f1(policy.max_macro_f1_drop));
     checks.extend(policy.significance.map(|level| contest.check_significance(level)));
@@ -56,23 +56,59 @@ pub(super) fn without_stable(policy: &PromotionPolicy, evaluation: &Evaluation) 
     checks.into_iter().flatten().collect()
 }
 
-/// `missing` are the topics that the stable version has and the new one doesn't, without those that it may lack.
-fn check_topics(missing: &[&Topic], let_go: &[&Topic]) -> Check {
-    let names = |topics: &[&Topic]| some_of(&topics.iter().map(|topic| topic.as_str()).collect::<Vec<_>>());
-    let mut description = match (missing, let_go) {
-        ([], []) => "it has every topic of the stable version".to_owned(),
-        ([], _) => "it has every topic of the stable version that it may not lose".to_owned(),
-        _ => format!("these topics of the stable version have no documents: {}", names(missing)),
-    };
-    if !let_go.is_empty() {
-        description.push_str(&format!("; without documents, as is allowed: {}", names(let_go)));
+/// The stable version's topics, and which of them the new one lacks.
+struct StableTopics {
+    /// All, in the order in which the stable version numbers them.
+    all: Vec<KnownTopic>,
+    /// Those that are lacking.
+    missing: Vec<KnownTopic>,
+    /// Those that are lacking and may be.
+    let_go: Vec<KnownTopic>,
+}
+
+impl StableTopics {
+    /// Says of topics whether they are among those of the new version, and if not, whether that is allowed.
+    fn sort(all: Vec<KnownTopic>, of_new: &[Topic], allowed: &[String]) -> Self {
+        let is_allowed = |topic: &KnownTopic| {
+            allowed.iter().any(|name| [&topic.own, &topic.current].iter().any(|topic| topic.as_str() == name))
+        };
+        let lost = all.iter().filter(|topic| !of_new.contains(&topic.current)).cloned();
+        let (let_go, missing) = lost.partition(is_allowed);
+        Self { all, missing, let_go }
     }
-    Check {
-        name: "topics_lost".to_owned(),
-        passed: missing.is_empty(),
-        observed: missing.len() as f64,
-        required: 0.0,
-        description,
+
+    fn check(&self) -> Check {
+        let names = |topics: &[KnownTopic]| some_of(&topics.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let mut description = match (&*self.missing, &*self.let_go) {
+            ([], []) => "it has every topic of the stable version".to_owned(),
+            ([], _) => "it has every topic of the stable version that it may not lose".to_owned(),
+            _ => format!("these topics of the stable version have no documents: {}", names(&self.missing)),
+        };
+        if !self.let_go.is_empty() {
+            description.push_str(&format!("; without documents, as is allowed: {}", names(&self.let_go)));
+        }
+        let is_lost = |topic: &KnownTopic| self.missing.contains(topic) || self.let_go.contains(topic);
+        let renamed: Vec<KnownTopic> =
+            self.all.iter().filter(|topic| topic.is_renamed() && !is_lost(topic)).cloned().collect();
+        if !renamed.is_empty() {
+            description.push_str(&format!("; renamed since that was trained: {}", names(&renamed)));
+        }
+        Check {
+            name: "topics_lost".to_owned(),
+            passed: self.missing.is_empty(),
+            observed: self.missing.len() as f64,
+            required: 0.0,
+            description,
+        }
+    }
+
+    /// What they are called now, in the order in which the stable version numbers them.
+    fn current(&self) -> Vec<Topic> {
+        self.all.iter().map(|topic| topic.current.clone()).collect()
+    }
+
+    fn is_let_go(&self, topic: &Topic) -> bool {
+        self.let_go.iter().any(|let_go| let_go.current == *topic)
     }
 }
 
@@ -91,36 +127,41 @@ struct Contest {
 impl Contest {
     /// Asks both versions. Held-out documents with a topic that was let go aren't among those that they are asked about: the
     /// new version can't be right about them, and needn't be.
-    fn hold(new: Challenger<'_>, stable: StableVersion<'_>, let_go: &[&Topic], is_cancelled: IsCancelled<'_>) -> Self {
-        let counts = |example: &&LabeledDocument| !example.topics().iter().any(|topic| let_go.contains(&topic));
+    fn hold(
+        new: Challenger<'_>,
+        stable: StableVersion<'_>,
+        of_stable: &StableTopics,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Self {
+        let counts = |example: &&LabeledDocument| !example.topics().iter().any(|topic| of_stable.is_let_go(topic));
         let held_out: Vec<&LabeledDocument> = new.dataset.held_out().iter().filter(counts).collect();
         if held_out.is_empty() {
-            return Self::out_of_fold(new, stable, let_go, is_cancelled);
+            return Self::out_of_fold(new, stable, of_stable, is_cancelled);
         }
         let of_documents = held_out.iter().flat_map(|example| example.topics());
-        let known = new.classifier.topics().iter().chain(stable.live.classifier.topics());
-        let topics = all_topics(known.chain(of_documents));
+        let current = of_stable.current();
+        let topics = all_topics(new.classifier.topics().iter().chain(&current).chain(of_documents));
         let labels = Targets::of_topics(&topics, held_out.iter().map(|example| example.topics()));
         let documents: Vec<&Document> = held_out.iter().map(|example| &example.document).collect();
         let by_new = new.classifier.assigned_unless(&documents, is_cancelled).among(new.classifier.topics(), &topics);
         let documents = documents.into_iter().map(|document| (document, document.content_hash())).collect();
         let asked = Asked { source: EvaluationSource::HeldOut, documents, topics, labels, by_new };
-        asked.of_stable(stable, let_go, is_cancelled)
+        asked.of_stable(stable, of_stable, is_cancelled)
     }
 
     fn out_of_fold(
         new: Challenger<'_>,
         stable: StableVersion<'_>,
-        let_go: &[&Topic],
+        of_stable: &StableTopics,
         is_cancelled: IsCancelled<'_>,
     ) -> Self {
         let own = new.dataset.topics();
-        let topics = all_topics(own.iter().chain(stable.live.classifier.topics()));
+        let topics = all_topics(own.iter().chain(&of_stable.current()));
         let labels = new.dataset.targets().among(own, &topics);
         let by_new = new.out_of_fold.among(own, &topics);
         let documents = new.dataset.documents().into_iter().zip(new.dataset.content_hashes()).collect();
         let asked = Asked { source: EvaluationSource::OutOfFold, documents, topics, labels, by_new };
-        asked.of_stable(stable, let_go, is_cancelled)
+        asked.of_stable(stable, of_stable, is_cancelled)
     }
 
     fn check_accuracy(&self, allowed: Probability) -> Check {
@@ -195,14 +236,16 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Asks the stable version too.
-    fn of_stable(&self, stable: StableVersion<'_>, let_go: &[&Topic], is_cancelled: IsCancelled<'_>) -> Contest {
+    /// Asks the stable version too, whose topics go by the names that they have now.
+    fn of_stable(&self, stable: StableVersion<'_>, of_stable: &StableTopics, is_cancelled: IsCancelled<'_>) -> Contest {
         let Self { source, documents, topics, labels, by_new } = self;
         let classifier = &stable.live.classifier;
         let UnlearnedAnswers { assigned, n_new } = stable.out_of_fold.answers(classifier, documents, is_cancelled);
-        let by_stable = assigned.among(classifier.topics(), topics);
-        let kept = classifier.topics().iter().filter(|topic| !let_go.contains(topic));
-        let kept: Vec<u32> = kept.filter_map(|topic| topics.binary_search(topic).ok()).map(|n| n as u32).collect();
+        let current = of_stable.current();
+        let by_stable = assigned.among(&current, topics);
+        let kept = all_topics(current.iter().filter(|topic| !of_stable.is_let_go(topic)));
+        let kept: Vec<u32> =
+            kept.iter().filter_map(|topic| topics.binary_search(topic).ok()).map(|n| n as u32).collect();
         Contest {
             source: *source,
             n_new,
@@ -226,6 +269,7 @@ fn in_short(p: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::RenamedTopic;
 
     fn topics(names: &[&str]) -> Vec<Topic> {
         names.iter().map(|name| Topic::new(name).unwrap()).collect()
@@ -256,14 +300,44 @@ mod tests {
 
     #[test]
     fn a_lost_topic_is_named_unless_it_may_go() {
-        let names = topics(&["b", "c"]);
-        let check = check_topics(&[&names[0]], &[]);
-        assert!(!check.passed && check.observed == 1.0 && check.description.ends_with(": b"), "{check:?}");
-        assert!(check_topics(&[], &[]).passed);
-        let check = check_topics(&[], &[&names[1]]);
-        assert!(check.passed && check.description.ends_with("as is allowed: c"), "{check:?}");
-        let check = check_topics(&[&names[0]], &[&names[1]]);
-        assert!(!check.passed && check.description.contains("no documents: b;"), "{check:?}");
+        let known = topics(&["a", "b", "c"]).into_iter().map(|topic| KnownTopic::of(&topic, &[], &[]));
+        let known: Vec<KnownTopic> = known.collect();
+        let check = |of_new: &[&str], allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            StableTopics::sort(known.clone(), &topics(of_new), &allowed).check()
+        };
+        let lost = check(&["a", "c"], &[]);
+        assert!(!lost.passed && lost.observed == 1.0 && lost.description.ends_with(": b"), "{lost:?}");
+        assert!(check(&["a", "b", "c", "d"], &[]).passed);
+        let lost = check(&["a", "b"], &["c"]);
+        assert!(lost.passed && lost.description.ends_with("as is allowed: c"), "{lost:?}");
+        let lost = check(&["a"], &["c"]);
+        assert!(!lost.passed && lost.description.contains("no documents: b;"), "{lost:?}");
+    }
+
+    /// The stable version has `a`, `b` and `c`; then `a` was called `x`, and `b` became one with it.
+    #[test]
+    fn a_renamed_topic_is_lost_only_with_its_new_name() {
+        let renamed = [("a", "x"), ("b", "x")].map(|(topic, new_topic)| {
+            let [topic, new_topic] = [topic, new_topic].map(|name| Topic::new(name).unwrap());
+            RenamedTopic { revision: 2, topic, new_topic }
+        });
+        let check = |of_new: &[&str], allowed: &[&str]| {
+            let of_new = topics(of_new);
+            let known = topics(&["a", "b", "c"]).iter().map(|topic| KnownTopic::of(topic, &renamed, &of_new)).collect();
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            let sorted = StableTopics::sort(known, &of_new, &allowed);
+            (sorted.current(), sorted.check())
+        };
+        let (current, kept) = check(&["c", "x"], &[]);
+        assert_eq!(current, topics(&["x", "x", "c"]));
+        assert!(kept.passed && kept.description.ends_with("trained: a (now x), b (now x)"), "{kept:?}");
+        let (_, lost) = check(&["c", "d"], &["a"]);
+        assert!(
+            !lost.passed && lost.observed == 1.0 && lost.description.contains("no documents: b (now x);"),
+            "{lost:?}"
+        );
+        assert!(check(&["c", "d"], &["x"]).1.passed);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::super::error::Error;
 use super::super::gate::{self, Challenger, Check, PromotionMode, PromotionPolicy, StableVersion, Verdict};
-use super::super::models::{Incumbent, Models, TrainedVersion};
+use super::super::models::{Answering, Incumbent, Models, TrainedVersion};
 use super::super::out_of_fold::OutOfFold;
 use super::super::self_test::SelfTest;
 use super::super::version_details::VersionDetails;
@@ -136,7 +136,7 @@ impl Plan {
         let job = self.job.snapshot();
         let prepared = Arc::new(prepared);
         loop {
-            let incumbent = self.models.incumbent(&job.name.classifier).await?;
+            let incumbent = self.models.incumbent(&job.name.classifier, job.details.dataset_revision).await?;
             let parent = incumbent.stable;
             let stored_policy = incumbent.stored_policy.clone();
             let policy = job.details.promotion_policy.clone().unwrap_or_else(|| stored_policy.clone());
@@ -200,7 +200,11 @@ impl Plan {
             let Prepared { dataset, assigned, model, .. } = &*prepared;
             let new = Challenger { dataset, out_of_fold: assigned, classifier: &model.classifier };
             let answering = incumbent.answering.as_ref();
-            let stable = answering.map(|(live, out_of_fold)| StableVersion { live, out_of_fold });
+            let stable = answering.map(|Answering { version, out_of_fold, renamed }| StableVersion {
+                live: version,
+                out_of_fold,
+                renamed,
+            });
             let mut checks = vec![prepared.self_test_check.clone()];
             checks.extend(gate::check(&policy, new, stable, &|| job.is_cancelled()));
             checks
