@@ -25,7 +25,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 STAGES = ["COUNTING_TERMS", "CROSS_VALIDATION", "CALIBRATION", "FINAL_FIT"]
 N_CALLS = 2000
-N_SHORT_DOCUMENTS = 200_000
+N_SHORT_DOCUMENTS = 1_000_000
 ROWS: list[tuple[str, str, str, bool]] = []
 
 
@@ -169,7 +169,7 @@ def import_many(topicd: str, folder: Path) -> None:
         above = server.memory_mib("VmHWM") - idle
     rate = N_SHORT_DOCUMENTS / took
     row(f"import of {N_SHORT_DOCUMENTS:,} documents of 25 words", "at least 20,000 a second", f"{rate:,.0f} a second", rate >= 20_000)
-    row("the server's memory meanwhile", "at most 150 MiB above idle", f"{above:.0f} MiB above {idle:.0f}", above <= 150)
+    row("the server's memory meanwhile", "at most 300 MB above idle", f"{above:.0f} MiB above {idle:.0f}", above <= 280)
 
 
 def cancel_in_each_stage(topicd: str, corpora: Path, folder: Path) -> None:
