@@ -13,6 +13,8 @@ pub struct ServeConfig {
     pub data_dir: PathBuf,
     /// The model file of `classifiers/default`; `None`: the bundled news model.
     pub model: Option<PathBuf>,
+    /// Where it shows metrics over HTTP, such as `127.0.0.1:9464`; `None`: nowhere.
+    pub metrics_listen: Option<String>,
     /// How it logs, to standard error.
     pub log_format: LogFormat,
     /// What callers are held to.
@@ -29,6 +31,7 @@ impl Default for ServeConfig {
             listen: "127.0.0.1:50051".to_owned(),
             data_dir: PathBuf::from("./topicd-data"),
             model: None,
+            metrics_listen: None,
             log_format: LogFormat::Human,
             limits: Limits::default(),
             training_threads: None,

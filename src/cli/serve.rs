@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::CommandResult;
 use crate::artifact;
 use crate::config::{Limits, LogFormat, ServeConfig};
+use crate::server::Listeners;
 use crate::service::Services;
 use crate::store::{DataDir, Store};
 use crate::{server, telemetry};
@@ -29,6 +30,11 @@ pub struct Args {
     /// which answers unless a trained one does. Left out: the bundled news model.
     #[arg(long, env = "TOPICD_MODEL", value_name = "FILE")]
     model: Option<PathBuf>,
+
+    /// Where to show metrics for Prometheus, HOST:PORT, at /metrics over HTTP; anyone who reaches it may read them. Left out:
+    /// nowhere.
+    #[arg(long, env = "TOPICD_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
 
     /// How log lines look, on standard error. RUST_LOG chooses what is logged.
     #[arg(long, env = "TOPICD_LOG_FORMAT", value_enum, default_value_t)]
@@ -87,6 +93,7 @@ impl From<Args> for ServeConfig {
             listen: args.listen,
             data_dir: args.data_dir,
             model: args.model,
+            metrics_listen: args.metrics_listen,
             log_format: args.log_format,
             limits: Limits {
                 max_message_bytes: args.max_message_bytes,
@@ -111,16 +118,18 @@ impl From<Args> for ServeConfig {
 /// The model can't be loaded, the address or data directory not be had, or serving fails.
 pub fn run(args: Args) -> CommandResult {
     let config = ServeConfig::from(args);
-    telemetry::init(config.log_format)?;
+    telemetry::logs::init(config.log_format)?;
     config.limits.check()?;
     let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
         let services = Services::start(store, model, &config).await?;
-        let listener = TcpListener::bind(&config.listen)
-            .await
-            .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
+        let grpc = listen(&config.listen).await?;
+        let metrics = match &config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = async {
@@ -129,7 +138,11 @@ pub fn run(args: Args) -> CommandResult {
                 _ = interrupt.recv() => {}
             }
         };
-        server::run(listener, &config, services, shutdown).await?;
+        server::run(Listeners { grpc, metrics }, &config, services, shutdown).await?;
         Ok(())
     })
+}
+
+async fn listen(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
 }

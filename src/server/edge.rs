@@ -1,6 +1,7 @@
 //! What every call passes on its way in and out, around all services: refusing while the server stops, the deadline,
-//! catching panics, details for the statuses that tonic makes itself, and the log line.
+//! catching panics, details for the statuses that tonic makes itself, and measuring.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -12,21 +13,24 @@ use tower::{Layer, Service};
 
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
+use super::measured::{MeasuredBody, MeasuredCall};
 use super::status::Refusal;
 use super::whole_body::WholeBody;
 use crate::service::panic::catch_async;
+use crate::telemetry::metrics::Metrics;
 
 /// Lays an [`Edge`] around a service.
 #[derive(Debug, Clone)]
 pub(super) struct EdgeLayer {
     pub(super) draining: Draining,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, services: S) -> Edge<S> {
-        Edge { services, draining: self.draining.clone() }
+        Edge { services, draining: self.draining.clone(), metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -35,6 +39,7 @@ impl<S> Layer<S> for EdgeLayer {
 pub(super) struct Edge<S> {
     services: S,
     draining: Draining,
+    metrics: Arc<Metrics>,
 }
 
 impl<S> Service<Request<Body>> for Edge<S>
@@ -59,6 +64,7 @@ where
             request = request.map(|body| Body::new(WholeBody::new(body)));
         }
         let draining = self.draining.clone();
+        let mut call = MeasuredCall::begin(Arc::clone(&self.metrics), uri.path(), begun);
         let answer = self.services.call(request);
         Box::pin(async move {
             let response = if !is_ours(uri.path()) {
@@ -77,10 +83,10 @@ where
                 }
             };
             let response = with_details(response, uri.path());
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            let microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            tracing::debug!(method = uri.path(), ?code, microseconds, "call");
-            Ok(response)
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                call.set_code(status.code());
+            }
+            Ok(response.map(|body| Body::new(MeasuredBody::new(body, call))))
         })
     }
 }
@@ -139,7 +145,8 @@ mod tests {
         for &(name, value) in headers {
             request = request.header(name, value);
         }
-        let edge = EdgeLayer { draining }.layer(services);
+        let metrics = Arc::new(Metrics::new(&[]).unwrap());
+        let edge = EdgeLayer { draining, metrics }.layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }

@@ -1,7 +1,7 @@
 //! gRPC: the services of `topicd.v1`, health and reflection on one port.
 //!
 //! One file a service; a method extracts the call from the message, has the service answer it, and converts the answer.
-//! What holds for all calls is in `edge`, and which error has which status is in `status`.
+//! What holds for all calls is in `edge`, and which error has which status is in `status`. Metrics are on a port of their own.
 
 mod classifier_service;
 mod dataset_service;
@@ -9,6 +9,8 @@ mod deadline;
 mod drain;
 mod edge;
 mod inbound;
+mod measured;
+mod metrics_page;
 mod model_files;
 mod model_service;
 mod status;
@@ -19,6 +21,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::server::NamedService;
@@ -35,6 +38,7 @@ use crate::api::pb::model_service_server::ModelServiceServer;
 use crate::api::pb::traffic_service_server::TrafficServiceServer;
 use crate::config::{LimitsError, ServeConfig};
 use crate::service::Services;
+use crate::telemetry::metrics::Metrics;
 use classifier_service::ClassifierService;
 use dataset_service::DatasetService;
 use drain::Draining;
@@ -62,12 +66,33 @@ pub enum ServeError {
     /// The built-in descriptors are broken.
     #[error("the built-in descriptor set can't be served")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The built-in descriptors are broken.
+    #[error("the built-in descriptor set can't be read")]
+    Descriptors(#[from] prost::DecodeError),
+    /// The metrics contradict each other.
+    #[error("the metrics can't be made")]
+    Metrics(#[from] prometheus::Error),
     /// Serving failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves on `listener` until `shutdown` completes and the calls in flight are done, or `config.drain_timeout` has passed
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For gRPC.
+    pub grpc: TcpListener,
+    /// For whoever reads metrics over HTTP.
+    pub metrics: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(grpc: TcpListener) -> Self {
+        Self { grpc, metrics: None }
+    }
+}
+
+/// Serves on the listeners until `shutdown` completes and the calls in flight are done, or `config.drain_timeout` has passed
 /// since. Training jobs that run then end as interrupted, and the database is closed.
 ///
 /// The caller owns port and signal: tests listen on port 0. When calls can be answered it logs `listening` with the
@@ -76,28 +101,36 @@ pub enum ServeError {
 /// # Errors
 /// The configuration can't be obeyed, or the transport fails.
 pub async fn run(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     config: &ServeConfig,
     services: Services,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     config.limits.check()?;
+    let Listeners { grpc: listener, metrics: metrics_listener } = listeners.into();
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
     let (drain, draining) = drain::signal();
     let routes = routes(config, &services, &health, &draining)?;
+    let metrics = Arc::new(Metrics::new(&methods()?)?);
+    let edge = EdgeLayer { draining: draining.clone(), metrics: Arc::clone(&metrics) };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut serving =
-        pin!(Server::builder().layer(EdgeLayer { draining: draining.clone() }).serve_with_incoming_shutdown(
-            routes,
-            incoming,
-            draining.begun()
-        ));
+        pin!(Server::builder().layer(edge).serve_with_incoming_shutdown(routes, incoming, draining.begun()));
 
     // Ends when it is dropped.
     let mut background = JoinSet::new();
     background.spawn(services.retraining().run());
     background.spawn(services.observer().run());
+    if let Some(listener) = metrics_listener {
+        tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
+        let page = metrics_page::serve(listener, metrics, services.clone());
+        background.spawn(async move {
+            if let Err(error) = page.await {
+                tracing::error!(%error, "metrics aren't served any more");
+            }
+        });
+    }
     set_health(&health, ServingStatus::Serving).await;
     tracing::info!(%address, "listening");
     tokio::select! {
@@ -119,6 +152,20 @@ pub async fn run(
     services.datasets.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The methods of all that is mounted, such as `topicd.v1.ClassifierService/Classify`.
+fn methods() -> Result<Vec<String>, prost::DecodeError> {
+    let mut methods = Vec::new();
+    for descriptors in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
+        for file in prost_types::FileDescriptorSet::decode(descriptors)?.file {
+            for service in &file.service {
+                let names = service.method.iter().map(prost_types::MethodDescriptorProto::name);
+                methods.extend(names.map(|name| format!("{}.{}/{name}", file.package(), service.name())));
+            }
+        }
+    }
+    Ok(methods)
 }
 
 /// Our services, health and reflection.

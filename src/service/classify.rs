@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::counters::DocumentCounters;
 use super::error::Error;
 use super::live::LiveVersion;
 use super::model_name::ModelName;
@@ -73,6 +74,14 @@ pub struct Answer {
 pub struct ClassifyService {
     pub(super) models: Arc<Models>,
     workers: Workers,
+    documents: Arc<DocumentCounters>,
+}
+
+/// Who takes note of a call's answers.
+#[derive(Debug)]
+pub struct Witness {
+    documents: Arc<DocumentCounters>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl ClassifyService {
@@ -84,12 +93,22 @@ impl ClassifyService {
         models: Arc<Models>,
         max_documents_in_flight: NonZeroU32,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
-        Ok(Self { models, workers: Workers::start(max_documents_in_flight)? })
+        let workers = Workers::start(max_documents_in_flight)?;
+        Ok(Self { models, workers, documents: Arc::default() })
     }
 
     /// The workers, and the limit on what is in flight.
     pub fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// The documents that were classified.
+    pub fn documents(&self) -> &DocumentCounters {
+        &self.documents
+    }
+
+    fn witness(&self, model: &ModelName) -> Witness {
+        Witness { documents: Arc::clone(&self.documents), watch: self.models.traffic.watch(model) }
     }
 
     /// Classifies one document.
@@ -100,12 +119,12 @@ impl ClassifyService {
         let ClassifyCall { model, document, options } = call;
         let version = self.models.resolve(&model).await?;
         let admission = self.workers.admit(1)?;
-        let watch = self.models.traffic.watch(&model);
+        let witness = self.witness(&model);
         if document.document.n_bytes() <= MAX_INLINE_BYTES {
-            return answer(&version, document, &options, watch.as_ref());
+            return answer(&version, document, &options, Some(&witness));
         }
         let classify =
-            move |is_awaited: IsAwaited<'_>| is_awaited().then(|| answer(&version, document, &options, watch.as_ref()));
+            move |is_awaited: IsAwaited<'_>| is_awaited().then(|| answer(&version, document, &options, Some(&witness)));
         self.workers.run(admission, classify).await?
     }
 
@@ -118,10 +137,10 @@ impl ClassifyService {
         let version = self.models.resolve(&model).await?;
         let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
         let admission = self.workers.admit(n_documents)?;
-        let watch = self.models.traffic.watch(&model);
+        let witness = self.witness(&model);
         let classify_all = move |is_awaited: IsAwaited<'_>| {
             let answers = documents.into_par_iter().map(|document| {
-                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options, watch.as_ref())))
+                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options, Some(&witness))))
             });
             answers.collect()
         };
@@ -129,7 +148,7 @@ impl ClassifyService {
     }
 }
 
-/// Classifies one document on this thread; what watches the call learns of it.
+/// Classifies one document on this thread; the witness takes note of it.
 ///
 /// # Errors
 /// [`Error::Panicked`].
@@ -137,7 +156,7 @@ pub fn answer(
     version: &Arc<LiveVersion>,
     document: AcceptedDocument,
     options: &ClassifyOptions,
-    watch: Option<&Arc<Watch>>,
+    witness: Option<&Witness>,
 ) -> Result<Answer, Error> {
     thread_local! {
         static SCRATCH: RefCell<ClassifyScratch> = RefCell::default();
@@ -149,9 +168,19 @@ pub fn answer(
         let classification = version.classifier.classify(&document, options, &mut scratch);
         SCRATCH.set(scratch);
         classification
-    })?;
-    if let Some(watch) = watch {
-        watch.see(version, (&document, !truncated), &classification);
+    })
+    .inspect_err(|_| witness.into_iter().for_each(|witness| witness.documents.add_failed()))?;
+    if let Some(witness) = witness {
+        witness.see(version, (&document, !truncated), &classification);
     }
     Ok(Answer { version: Arc::clone(version), classification, document_id: document.id, truncated })
+}
+
+impl Witness {
+    fn see(&self, version: &Arc<LiveVersion>, document: (&Document, bool), answer: &Classification) {
+        self.documents.add(answer);
+        if let Some(watch) = &self.watch {
+            watch.see(version, document, answer);
+        }
+    }
 }

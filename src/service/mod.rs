@@ -11,6 +11,7 @@
 mod built_in;
 pub mod classify;
 pub mod compare;
+pub mod counters;
 pub mod datasets;
 pub mod deletion;
 pub mod erasure;

@@ -40,6 +40,12 @@ impl Workers {
         Ok(Self { pool, free: Arc::new(Semaphore::new(limit as usize)), limit })
     }
 
+    /// The documents in flight, and the most there may be.
+    pub fn load(&self) -> (u64, u64) {
+        let limit = u64::from(self.limit);
+        (limit.saturating_sub(self.free.available_permits() as u64), limit)
+    }
+
     /// Lets documents in, or refuses them at once.
     ///
     /// # Errors

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "python"))
@@ -47,7 +49,8 @@ class Server:
     """A `topicd serve` child on a free port, with an empty data directory."""
 
     def __init__(self, topicd: str, data_dir: Path) -> None:
-        command = [topicd, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--log-format", "json"]
+        anywhere = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        command = [topicd, "serve", *anywhere, "--data-dir", str(data_dir), "--log-format", "json"]
         self.child = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -61,13 +64,13 @@ class Server:
             self._lines.put(line)
         self._lines.put(None)
 
-    def address(self) -> str:
-        """Waits for the log line that says where the server listens."""
+    def address(self, message: str = "listening") -> str:
+        """Waits for the log line that says where the server listens, or shows its metrics."""
         try:
             while (line := self._lines.get(timeout=START_SECONDS)) is not None:
                 # A start that fails may say so before there is a log.
                 fields = json.loads(line).get("fields", {}) if line.startswith("{") else {}
-                if fields.get("message") == "listening":
+                if fields.get("message") == message:
                     return fields["address"]
         except queue.Empty:
             fail(f"the server says that it is listening within {START_SECONDS} s", self.tail())
@@ -167,11 +170,29 @@ def check_training(address: str) -> None:
     check("grpcurl: the first version answers as before", after == before, after)
 
 
+def check_metrics(address: str) -> None:
+    """What Prometheus' own parser for Python makes of the page."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    answered = [
+        sample.value
+        for sample in families["rpc_server_calls"].samples
+        if sample.labels == {"rpc_method": f"{SERVICE}/Classify", "rpc_response_status_code": "OK"}
+    ]
+    check("metrics: the Classify calls are counted", len(answered) == 1 and answered[0] >= 3, answered)
+    kinds = {name: families[name].type for name in ("rpc_server_call_duration_seconds", "topicd_documents")}
+    expected = {"rpc_server_call_duration_seconds": "histogram", "topicd_documents": "counter"}
+    check("metrics: durations are a histogram, documents a counter", kinds == expected, kinds)
+    undocumented = [family.name for family in families.values() if not family.documentation]
+    check("metrics: each says what it is", not undocumented, undocumented)
+
+
 def main(topicd: str) -> None:
     title, text = read_article(ARTICLE)
     request = {"document": {"title": title, "text": text}}
 
     with serving(topicd) as server:
+        metrics = server.address("metrics at /metrics")
         address = server.address()
         check("the server logs where it listens", not address.endswith(":0"), address)
 
@@ -210,6 +231,7 @@ def main(topicd: str) -> None:
         check("the request after the refused one gets the same answer as before", again == reference, again)
 
         check_training(address)
+        check_metrics(metrics)
 
         code = server.stop()
         seen = f"still running\n{server.tail()}" if code is None else f"exit code {code}\n{server.tail()}"

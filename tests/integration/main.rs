@@ -20,6 +20,7 @@ mod evaluate;
 mod learned_terms;
 mod lifecycle;
 mod load;
+mod metrics;
 mod model_files;
 mod model_memory;
 mod models_command;

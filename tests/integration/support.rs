@@ -22,7 +22,7 @@ use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::traffic_service_client::TrafficServiceClient;
 use topicd::artifact::{self, Artifact};
 use topicd::config::ServeConfig;
-use topicd::server::{self, ServeError};
+use topicd::server::{self, Listeners, ServeError};
 use topicd::service::{ClassifyService, ModelFiles, Services};
 use topicd::store::{DataDir, Store};
 
@@ -36,6 +36,8 @@ static MODEL: LazyLock<Artifact> = LazyLock::new(|| artifact::bundled().unwrap()
 
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// Where metrics are, over HTTP.
+    pub(crate) metrics: SocketAddr,
     /// What the server asks: tests use it to fill the server from inside.
     pub(crate) classify: Arc<ClassifyService>,
     pub(crate) model_files: Arc<ModelFiles>,
@@ -60,13 +62,15 @@ impl TestServer {
         let mut config = ServeConfig { data_dir: parent.path().join("data"), ..ServeConfig::default() };
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let metrics_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, metrics) = (listener.local_addr().unwrap(), metrics_listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let services = start_services(&config).await;
         let (classify, model_files) = (Arc::clone(&services.classify), Arc::clone(&services.model_files));
+        let listeners = Listeners { grpc: listener, metrics: Some(metrics_listener) };
         let running =
-            tokio::spawn(async move { server::run(listener, &config, services, async { drop(stopped.await) }).await });
-        Self { address, classify, model_files, stop, running, parent }
+            tokio::spawn(async move { server::run(listeners, &config, services, async { drop(stopped.await) }).await });
+        Self { address, metrics, classify, model_files, stop, running, parent }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -226,6 +230,19 @@ impl BadRequestDetails for tonic_types::Status {
         let details = tonic_types::RpcStatusExt::get_details_bad_request(self);
         details.map(|details| details.field_violations).unwrap_or_default()
     }
+}
+
+/// Asks again until something is there that comes after callers have their answers.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let asked = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, asked).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
 /// A version of `classifiers/desk`.

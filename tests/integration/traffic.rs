@@ -1,13 +1,11 @@
 //! What is learned from documents that are served: those to label, unknown words, and what a candidate would have said.
 
-use std::time::Duration;
-
 use tonic::Code;
 use topicd::api::pb;
 use topicd::api::pb::promotion_policy::Mode;
 
 use crate::support::{
-    LONG, TestServer, assert_error, batch, document, examples, labeled, model_of, request, stream_request,
+    TestServer, assert_error, batch, document, eventually, examples, labeled, model_of, request, stream_request,
     train_request, violations,
 };
 
@@ -47,19 +45,6 @@ async fn list(server: &TestServer, page_size: u32, page_token: &str) -> pb::List
     let (classifier, page_token) = (DESK.to_owned(), page_token.to_owned());
     let request = pb::ListReviewCandidatesRequest { classifier, page_size, page_token };
     server.traffic().await.list_review_candidates(request).await.unwrap().into_inner()
-}
-
-/// Asks again until something is there: documents are looked at after their callers have their answers.
-async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let asked = async {
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(LONG, asked).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
 /// The review queue, once it has so many documents.

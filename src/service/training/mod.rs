@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::counters::TrainingCounters;
 use super::error::{Error, FieldViolation};
 use super::model_name::JobName;
 use super::models::Models;
@@ -43,6 +44,7 @@ pub struct TrainingService {
     max_jobs: NonZeroU32,
     max_topics: NonZeroU32,
     active: Arc<Mutex<ActiveJobs>>,
+    ended: Arc<TrainingCounters>,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +85,7 @@ impl TrainingService {
             .start_handler(|_| yield_to_answering())
             .build()?;
         let (pool, turn) = (Arc::new(pool), Arc::new(Semaphore::new(1)));
-        Ok(Self { store, models, pool, turn, max_jobs, max_topics, active: Arc::default() })
+        Ok(Self { store, models, pool, turn, max_jobs, max_topics, active: Arc::default(), ended: Arc::default() })
     }
 
     /// The threads that train, for other work that gives way to answering.
@@ -175,6 +177,7 @@ impl TrainingService {
             pool: Arc::clone(&self.pool),
             turn: Arc::clone(&self.turn),
             job: active,
+            ended: Arc::clone(&self.ended),
             documents,
             max_topics: self.max_topics.get() as usize,
         };
@@ -302,6 +305,16 @@ impl TrainingService {
         }
         active.beginning.insert(classifier.clone());
         Ok(Place { active: Arc::clone(&self.active), classifier: classifier.clone() })
+    }
+
+    /// The jobs that have ended since the start.
+    pub fn ended(&self) -> &TrainingCounters {
+        &self.ended
+    }
+
+    /// How many jobs run or wait.
+    pub fn n_active(&self) -> usize {
+        self.active().jobs.values().filter(|job| !job.has_ended()).count()
     }
 
     fn known_job(&self, record: JobRecord) -> Result<TrainingJob, Error> {

@@ -1,10 +1,11 @@
 //! What a training job does, top to bottom: wait for its turn, read, train, load, compare, store, answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use super::super::counters::{TrainingCounters, TrainingOutcome};
 use super::super::error::Error;
 use super::super::gate::{self, Challenger, Check, PromotionMode, PromotionPolicy, StableVersion, Verdict};
 use super::super::models::{Answering, Incumbent, Models, TrainedVersion};
@@ -37,6 +38,7 @@ pub(super) struct Plan {
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) turn: Arc<Semaphore>,
     pub(super) job: Arc<ActiveJob>,
+    pub(super) ended: Arc<TrainingCounters>,
     pub(super) documents: Documents,
     pub(super) max_topics: usize,
 }
@@ -71,6 +73,8 @@ impl Plan {
             (End::Stopped, Some(StopReason::Cancelled)) => (JobState::Cancelled, None),
             (End::Stopped, _) => (JobState::Failed, Some(JobFailure::interrupted())),
         };
+        let outcome = if state == JobState::Cancelled { TrainingOutcome::Cancelled } else { TrainingOutcome::Failed };
+        self.ended.add(outcome, begun.elapsed());
         let mut job = self.job.snapshot();
         job.details.failure = failure;
         (job.details.seconds, job.details.fraction) = (begun.elapsed().as_secs_f64(), job.fraction);
@@ -180,6 +184,7 @@ impl Plan {
             // A version that was promoted meanwhile is what the new one has to be compared with, by what is asked now.
             let Some(ended_at_ms) = self.models.add_trained(trained, with_version).await? else { continue };
             tracing::info!(job = %job.name, version = ?job_details.version, ?verdict, "training ended");
+            self.ended.add(outcome(verdict), Duration::from_secs_f64(prepared.seconds));
             self.job.update(|job| {
                 (job.state, job.fraction, job.ended_at_ms) = (JobState::Succeeded, 1.0, Some(ended_at_ms));
                 job.details = job_details;
@@ -250,6 +255,14 @@ fn prepare(
     let artifact = NewArtifact::new(model.bytes.clone());
     let (assigned, seconds) = (trained.out_of_fold.assigned, begun.elapsed().as_secs_f64());
     Ok(Prepared { dataset, assigned, model, artifact, self_test, self_test_check, seconds })
+}
+
+fn outcome(verdict: Verdict) -> TrainingOutcome {
+    match verdict {
+        Verdict::Stable => TrainingOutcome::Promoted,
+        Verdict::Candidate => TrainingOutcome::Candidate,
+        Verdict::Stored => TrainingOutcome::Stored,
+    }
 }
 
 fn version_details(prepared: &Prepared, policy: &PromotionPolicy, checks: &[Check]) -> VersionDetails {

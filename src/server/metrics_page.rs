@@ -1,0 +1,55 @@
+//! The page that Prometheus reads, over HTTP on an address of its own.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::service::Services;
+use crate::telemetry::metrics::{Metrics, Snapshot};
+
+/// Serves `/metrics` until it is dropped.
+///
+/// # Errors
+/// The listener fails.
+pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, services: Services) -> io::Result<()> {
+    let page = Router::new().route("/metrics", get(show)).with_state((metrics, services));
+    axum::serve(listener, page).await
+}
+
+async fn show(State((metrics, services)): State<(Arc<Metrics>, Services)>) -> Response {
+    match metrics.render(&snapshot(&services).await) {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics can't be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What the services say now; what the store can't tell is left as it was.
+async fn snapshot(services: &Services) -> Snapshot<'_> {
+    let Services { classify, models, training, .. } = services;
+    let (n_documents_in_flight, max_documents_in_flight) = classify.workers().load();
+    let loaded = models.loaded();
+    let classifiers = models.classifiers().await.unwrap_or_default().into_iter();
+    let classifier = |record: crate::store::ClassifierRecord| {
+        (record.name.as_str().to_owned(), record.aliases.stable.map(|number| number.get()), record.dataset_revision)
+    };
+    Snapshot {
+        documents: classify.documents().counts(),
+        n_documents_in_flight,
+        max_documents_in_flight,
+        training: training.ended(),
+        n_active_jobs: training.n_active(),
+        classifiers: classifiers.map(classifier).collect(),
+        loaded: (loaded.len(), loaded.iter().map(|version| version.n_bytes).sum()),
+        store: models.store_size().await.ok(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Metrics for Prometheus, in its text format: counters, gauges and histograms, all there from the start, with labels of few
+//! values each.
+//!
+//! Calls have the names of OpenTelemetry's semantic conventions for RPC (`rpc.server.call.duration`) as Prometheus spells them;
+//! what is topicd's own begins with `topicd_`. Units are seconds and bytes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+use tonic::Code;
+
+use crate::abstention::AbstainReason;
+use crate::service::counters::{DocumentCounts, TrainingCounters, TrainingOutcome};
+use crate::store::StoreSize;
+
+/// Upper bounds of a call's duration, in seconds: from a short document to a training that is waited for.
+const CALL_SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0];
+/// What a method is called that isn't ours.
+const OTHER_METHOD: &str = "_OTHER";
+/// Classifiers that have labels of their own: the first by name.
+pub const MAX_CLASSIFIERS: usize = 100;
+/// The codes that a call can end with.
+const CODES: [(Code, &str); 17] = [
+    (Code::Ok, "OK"),
+    (Code::Cancelled, "CANCELLED"),
+    (Code::Unknown, "UNKNOWN"),
+    (Code::InvalidArgument, "INVALID_ARGUMENT"),
+    (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    (Code::NotFound, "NOT_FOUND"),
+    (Code::AlreadyExists, "ALREADY_EXISTS"),
+    (Code::PermissionDenied, "PERMISSION_DENIED"),
+    (Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+    (Code::Aborted, "ABORTED"),
+    (Code::OutOfRange, "OUT_OF_RANGE"),
+    (Code::Unimplemented, "UNIMPLEMENTED"),
+    (Code::Internal, "INTERNAL"),
+    (Code::Unavailable, "UNAVAILABLE"),
+    (Code::DataLoss, "DATA_LOSS"),
+    (Code::Unauthenticated, "UNAUTHENTICATED"),
+];
+
+/// All metrics of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    durations: HistogramVec,
+    /// Durations of answered calls, by the path of the method: found without a lock.
+    answered: HashMap<String, Histogram>,
+    calls: IntCounterVec,
+    /// Set by one reader at a time, so that nothing is added twice.
+    gauges: Mutex<Gauges>,
+}
+
+/// What is read when somebody asks.
+#[derive(Debug)]
+struct Gauges {
+    documents: IntCounterVec,
+    document_bytes: IntCounterVec,
+    tokens: IntCounterVec,
+    documents_in_flight: IntGauge,
+    max_documents_in_flight: IntGauge,
+    training_jobs: IntCounterVec,
+    training_seconds: Counter,
+    active_training_jobs: IntGauge,
+    stable_version: IntGaugeVec,
+    dataset_revision: IntGaugeVec,
+    model_bytes: IntGauge,
+    loaded_models: IntGauge,
+    store_bytes: IntGaugeVec,
+    stored: IntGaugeVec,
+}
+
+/// What [`Metrics::render`] is told of a server.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    /// Documents since the start.
+    pub documents: DocumentCounts,
+    /// Documents that are worked on or wait.
+    pub n_documents_in_flight: u64,
+    /// The most of them.
+    pub max_documents_in_flight: u64,
+    /// Jobs since the start.
+    pub training: &'a TrainingCounters,
+    /// Jobs that run or wait.
+    pub n_active_jobs: usize,
+    /// Classifiers: the name, the stable version's number, the newest revision of its documents; by name.
+    pub classifiers: Vec<(String, Option<u32>, u32)>,
+    /// Models in memory, and the bytes of their files.
+    pub loaded: (usize, u64),
+    /// What is stored; `None` when the store can't tell.
+    pub store: Option<StoreSize>,
+}
+
+impl Metrics {
+    /// Makes the metrics of a server with these methods, such as `topicd.v1.ClassifierService/Classify`, each at zero.
+    ///
+    /// # Errors
+    /// Never with the names that are here: Prometheus refuses malformed ones and doubles.
+    pub fn new(methods: &[String]) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let durations = HistogramVec::new(
+            HistogramOpts::new("rpc_server_call_duration_seconds", "How long calls took, streams to their end")
+                .buckets(CALL_SECONDS.to_vec()),
+            &["rpc_method", "rpc_response_status_code"],
+        )?;
+        let calls = IntCounterVec::new(
+            Opts::new("rpc_server_calls_total", "Calls that have ended"),
+            &["rpc_method", "rpc_response_status_code"],
+        )?;
+        register(&registry, &durations)?;
+        register(&registry, &calls)?;
+        let mut answered = HashMap::new();
+        for method in methods.iter().map(String::as_str).chain([OTHER_METHOD]) {
+            answered.insert(format!("/{method}"), durations.with_label_values(&[method, "OK"]));
+            for (_, code) in CODES {
+                calls.with_label_values(&[method, code]);
+            }
+        }
+        let gauges = Mutex::new(Gauges::new(&registry)?);
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self { registry, durations, answered, calls, gauges })
+    }
+
+    /// Counts a call that has ended. `path` is that of its request, `/{service}/{method}`.
+    pub fn ended(&self, path: &str, code: Code, took: Duration) {
+        let method = if self.answered.contains_key(path) { path.trim_start_matches('/') } else { OTHER_METHOD };
+        let code_name = CODES.iter().find(|(known, _)| *known == code).map_or("UNKNOWN", |(_, name)| name);
+        self.calls.with_label_values(&[method, code_name]).inc();
+        match self.answered.get(path) {
+            Some(answered) if code == Code::Ok => answered.observe(took.as_secs_f64()),
+            _ => self.durations.with_label_values(&[method, code_name]).observe(took.as_secs_f64()),
+        }
+    }
+
+    /// All metrics in Prometheus' text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// Never with metrics that were registered.
+    pub fn render(&self, snapshot: &Snapshot<'_>) -> Result<String, prometheus::Error> {
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.set(snapshot);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Gauges {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            register(registry, &counters)?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            register(registry, &gauge)?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let gauges = |name: &str, help: &str, label: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            register(registry, &gauges)?;
+            Ok::<_, prometheus::Error>(gauges)
+        };
+        let training_seconds = Counter::new(
+            "topicd_training_seconds_total",
+            "How long the training jobs that have ended since the start took together",
+        )?;
+        register(registry, &training_seconds)?;
+        let build = GaugeVec::new(Opts::new("topicd_build_info", "Which topicd this is; always 1"), &["version"])?;
+        register(registry, &build)?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        Ok(Self {
+            documents: counters("topicd_documents_total", "Documents that were classified, by outcome", &["outcome"])?,
+            document_bytes: counters("topicd_document_bytes_total", "Bytes of their titles and texts", &[])?,
+            tokens: counters("topicd_tokens_total", "Their tokens, by whether the vocabulary has them", &["known"])?,
+            documents_in_flight: gauge("topicd_documents_in_flight", "Documents that are worked on or wait")?,
+            max_documents_in_flight: gauge(
+                "topicd_documents_in_flight_limit",
+                "How many documents may be worked on or wait before calls are refused",
+            )?,
+            training_jobs: counters(
+                "topicd_training_jobs_total",
+                "Training jobs that have ended since the start, by outcome",
+                &["outcome"],
+            )?,
+            training_seconds,
+            active_training_jobs: gauge("topicd_training_jobs_active", "Training jobs that run or wait")?,
+            stable_version: gauges(
+                "topicd_stable_version",
+                "The number of each classifier's stable version; 0 without one",
+                "classifier",
+            )?,
+            dataset_revision: gauges(
+                "topicd_dataset_revision",
+                "The newest revision of each classifier's documents; 0 without any",
+                "classifier",
+            )?,
+            model_bytes: gauge("topicd_loaded_model_bytes", "Bytes of the model files in memory")?,
+            loaded_models: gauge("topicd_loaded_models", "Model versions in memory")?,
+            store_bytes: gauges(
+                "topicd_store_bytes",
+                "Bytes on the disk: the database, and the model files in it",
+                "kind",
+            )?,
+            stored: gauges("topicd_stored", "Documents and versions that are stored", "kind")?,
+        })
+    }
+
+    fn set(&self, snapshot: &Snapshot<'_>) {
+        let DocumentCounts { n_assigned, n_abstained, n_failed, n_bytes, n_tokens, n_known_tokens } =
+            snapshot.documents;
+        set(&self.documents, &["assigned"], n_assigned);
+        set(&self.documents, &["failed"], n_failed);
+        for (reason, n) in n_abstained {
+            set(&self.documents, &[outcome(reason)], n);
+        }
+        set(&self.document_bytes, &[], n_bytes);
+        set(&self.tokens, &["true"], n_known_tokens);
+        set(&self.tokens, &["false"], n_tokens.saturating_sub(n_known_tokens));
+        self.documents_in_flight.set(signed(snapshot.n_documents_in_flight));
+        self.max_documents_in_flight.set(signed(snapshot.max_documents_in_flight));
+        for ended in TrainingOutcome::ALL {
+            set(&self.training_jobs, &[training_outcome(ended)], snapshot.training.n_ended(ended));
+        }
+        let seconds = snapshot.training.duration().as_secs_f64();
+        self.training_seconds.inc_by((seconds - self.training_seconds.get()).max(0.0));
+        self.active_training_jobs.set(signed(snapshot.n_active_jobs as u64));
+        for (classifier, stable, revision) in snapshot.classifiers.iter().take(MAX_CLASSIFIERS) {
+            self.stable_version.with_label_values(&[classifier]).set(stable.unwrap_or(0).into());
+            self.dataset_revision.with_label_values(&[classifier]).set((*revision).into());
+        }
+        let (n_loaded, n_bytes) = snapshot.loaded;
+        self.loaded_models.set(signed(n_loaded as u64));
+        self.model_bytes.set(signed(n_bytes));
+        if let Some(size) = snapshot.store {
+            self.store_bytes.with_label_values(&["database"]).set(signed(size.database_bytes));
+            self.store_bytes.with_label_values(&["artifacts"]).set(signed(size.artifact_bytes));
+            self.stored.with_label_values(&["documents"]).set(signed(size.n_documents));
+            self.stored.with_label_values(&["versions"]).set(signed(size.n_versions));
+        }
+    }
+}
+
+/// A counter of ours that counts elsewhere.
+fn set(counters: &IntCounterVec, labels: &[&str], value: u64) {
+    let counter = counters.with_label_values(labels);
+    counter.inc_by(value.saturating_sub(counter.get()));
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: &C) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(metric.clone()))
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn outcome(reason: AbstainReason) -> &'static str {
+    match reason {
+        AbstainReason::LowProbability => "abstained_low_probability",
+        AbstainReason::SmallMargin => "abstained_small_margin",
+        AbstainReason::FewKnownTokens => "abstained_few_known_tokens",
+        AbstainReason::NoTokens => "abstained_no_tokens",
+        AbstainReason::OtherLanguage => "abstained_other_language",
+    }
+}
+
+fn training_outcome(outcome: TrainingOutcome) -> &'static str {
+    match outcome {
+        TrainingOutcome::Promoted => "promoted",
+        TrainingOutcome::Candidate => "candidate",
+        TrainingOutcome::Stored => "stored",
+        TrainingOutcome::Failed => "failed",
+        TrainingOutcome::Cancelled => "cancelled",
+    }
+}

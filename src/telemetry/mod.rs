@@ -1,0 +1,4 @@
+//! What operators see of a running server: [`logs`] and [`metrics`].
+
+pub mod logs;
+pub mod metrics;
