@@ -15,6 +15,7 @@
 pub mod cancellation;
 pub mod new_file;
 pub mod packed;
+pub mod similar_names;
 
 pub mod document;
 pub mod formats;

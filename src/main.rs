@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use topicd::cli::{
     self, about, backup, classify, compare, dataset, evaluate, models, restore, serve, topic, train, verify,
 };
@@ -45,7 +45,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    cli::exit(match Topicd::parse().command {
+    let Some(matches) = cli::config_file::matches(Topicd::command()) else { return ExitCode::SUCCESS };
+    let topicd = Topicd::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli::exit(match topicd.command {
         Command::Serve(args) => serve::run(args),
         Command::Classify(args) => classify::run(&args),
         Command::Train(args) => train::run(&args),

@@ -3,17 +3,12 @@
 use serde::Serialize;
 
 use crate::classifier::Classifier;
-use crate::document::Topic;
 use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
 
 /// Terms for a topic, and against it, that a description lists when nobody says how many.
 pub const DEFAULT_TOPIC_TERMS: usize = 20;
 /// Topics that a description names because they are confused with it.
 const MAX_CONFUSIONS: usize = 5;
-/// Topics that are named for one that isn't there.
-const MAX_SIMILAR_TOPICS: usize = 3;
-/// Names that so many insertions, deletions and replacements turn into each other are similar.
-const MAX_SIMILAR_EDITS: usize = 2;
 
 /// A topic as a classifier knows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -134,60 +129,5 @@ impl Classifier {
         confused.sort_by_key(|confusion| std::cmp::Reverse(n_confused(confusion)));
         confused.truncate(MAX_CONFUSIONS);
         confused
-    }
-}
-
-/// The topics that somebody who wrote `name` may have meant, the most similar first: they differ from it by case or by few
-/// letters, or one holds the other.
-pub fn similar_topics<'a>(topics: &'a [Topic], name: &str) -> Vec<&'a Topic> {
-    let name = name.to_lowercase();
-    let rank = |topic: &str| {
-        let topic = topic.to_lowercase();
-        let edits = n_edits(&topic, &name);
-        let shorter = topic.chars().count().min(name.chars().count());
-        if edits <= MAX_SIMILAR_EDITS && edits < shorter {
-            Some(edits)
-        } else {
-            let holds = shorter > MAX_SIMILAR_EDITS && (topic.contains(&name) || name.contains(&topic));
-            holds.then_some(MAX_SIMILAR_EDITS + 1)
-        }
-    };
-    let mut similar: Vec<(usize, &Topic)> =
-        topics.iter().filter_map(|topic| Some((rank(topic.as_str())?, topic))).collect();
-    similar.sort();
-    similar.into_iter().map(|(_, topic)| topic).take(MAX_SIMILAR_TOPICS).collect()
-}
-
-/// Levenshtein's distance, or more than [`MAX_SIMILAR_EDITS`] when the lengths alone differ by that.
-fn n_edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > MAX_SIMILAR_EDITS {
-        return MAX_SIMILAR_EDITS + 1;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn topics_that_may_have_been_meant_are_found() {
-        let topics = ["business", "law_crime", "science", "sports", "ab"].map(|name| Topic::new(name).unwrap());
-        let similar = |name| similar_topics(&topics, name).into_iter().map(Topic::as_str).collect::<Vec<_>>();
-        assert_eq!(similar("Sport"), ["sports"]);
-        assert_eq!(similar("sceince"), ["science"]);
-        assert_eq!(similar("crime"), ["law_crime"]);
-        assert_eq!(similar("BUSINESS"), ["business"]);
-        assert!(similar("weather").is_empty() && similar("x").is_empty() && similar("cd").is_empty());
     }
 }

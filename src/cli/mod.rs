@@ -7,6 +7,7 @@ pub mod backup;
 pub mod classify;
 pub mod compare;
 mod comparison_table;
+pub mod config_file;
 pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;

@@ -18,6 +18,15 @@ use crate::{server, telemetry};
 /// What `topicd serve` is told; each also by the environment variable that is named.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// A TOML file with settings: the flags' names with _ for -, such as max_document_bytes = 65536. Flags and the environment
+    /// take the place of what it says.
+    #[arg(long, env = "TOPICD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print all settings as such a file, with where each comes from, and don't serve.
+    #[arg(long)]
+    print_config: bool,
+
     /// Where to listen, HOST:PORT; port 0 is any free one, which the log names.
     #[arg(long, env = "TOPICD_LISTEN", default_value_t = ServeConfig::default().listen)]
     listen: String,

@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use super::inputs::ModelArgs;
 use super::{CommandResult, topic_table};
 use crate::document::Topic;
-use crate::topic_description::{DEFAULT_TOPIC_TERMS, similar_topics};
+use crate::similar_names::similar_names;
+use crate::topic_description::DEFAULT_TOPIC_TERMS;
 
 /// Topics that are named when the one asked for isn't there.
 const MAX_NAMED_TOPICS: usize = 20;
@@ -52,10 +53,13 @@ pub fn run(args: &Args) -> CommandResult {
 
 /// Says that there is no such topic, and which there are.
 fn unknown_topic(topics: &[Topic], wanted: &str) -> String {
-    let similar = similar_topics(topics, wanted);
-    let (which, named) =
-        if similar.is_empty() { ("it has", topics.iter().collect()) } else { ("did you mean", similar) };
-    let names: Vec<&str> = named.iter().take(MAX_NAMED_TOPICS).map(|topic| topic.as_str()).collect();
+    let similar = similar_names(topics.iter().map(Topic::as_str), wanted);
+    let (which, named) = if similar.is_empty() {
+        ("it has", topics.iter().map(Topic::as_str).collect())
+    } else {
+        ("did you mean", similar)
+    };
+    let names: Vec<&str> = named.iter().take(MAX_NAMED_TOPICS).copied().collect();
     let n_more = named.len() - names.len();
     let more = if n_more > 0 { format!(" and {n_more} more") } else { String::new() };
     format!("the model has no topic {wanted:?}; {which} {}{more}", names.join(", "))

@@ -1,7 +1,7 @@
 //! The page that Prometheus reads, over HTTP on an address of its own.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::extract::State;
@@ -19,11 +19,14 @@ use crate::telemetry::metrics::{Metrics, Snapshot};
 /// # Errors
 /// The listener fails.
 pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, services: Services) -> io::Result<()> {
-    let page = Router::new().route("/metrics", get(show)).with_state((metrics, services));
+    let services = Arc::new(services);
+    let page = Router::new().route("/metrics", get(show)).with_state((metrics, Arc::downgrade(&services)));
     axum::serve(listener, page).await
 }
 
-async fn show(State((metrics, services)): State<(Arc<Metrics>, Services)>) -> Response {
+/// Connections last as long as whoever reads likes; they don't hold the services, and with them the data directory.
+async fn show(State((metrics, services)): State<(Arc<Metrics>, Weak<Services>)>) -> Response {
+    let Some(services) = services.upgrade() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     match metrics.render(&snapshot(&services).await) {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
@@ -38,7 +41,7 @@ async fn snapshot(services: &Services) -> Snapshot<'_> {
     let Services { classify, models, training, .. } = services;
     let (n_documents_in_flight, max_documents_in_flight) = classify.workers().load();
     let loaded = models.loaded();
-    let classifiers = models.classifiers().await.unwrap_or_default().into_iter();
+    let classifiers = models.classifiers().await.ok();
     let classifier = |record: crate::store::ClassifierRecord| {
         (record.name.as_str().to_owned(), record.aliases.stable.map(|number| number.get()), record.dataset_revision)
     };
@@ -48,7 +51,7 @@ async fn snapshot(services: &Services) -> Snapshot<'_> {
         max_documents_in_flight,
         training: training.ended(),
         n_active_jobs: training.n_active(),
-        classifiers: classifiers.map(classifier).collect(),
+        classifiers: classifiers.map(|records| records.into_iter().map(classifier).collect()),
         loaded: (loaded.len(), loaded.iter().map(|version| version.n_bytes).sum()),
         store: models.store_size().await.ok(),
     }

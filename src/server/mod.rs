@@ -154,7 +154,7 @@ pub async fn run(
     Ok(())
 }
 
-/// The methods of all that is mounted, such as `topicd.v1.ClassifierService/Classify`.
+/// The methods of our services and of health, such as `topicd.v1.ClassifierService/Classify`.
 fn methods() -> Result<Vec<String>, prost::DecodeError> {
     let mut methods = Vec::new();
     for descriptors in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {

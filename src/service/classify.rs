@@ -15,7 +15,7 @@ use super::live::LiveVersion;
 use super::model_name::ModelName;
 use super::models::Models;
 use super::panic::catch;
-use super::traffic::watch::Watch;
+use super::traffic::watch::WatchedCall;
 use super::workers::{IsAwaited, Workers};
 use crate::classifier::{Classification, ClassifyOptions, ClassifyScratch};
 use crate::document::Document;
@@ -81,7 +81,7 @@ pub struct ClassifyService {
 #[derive(Debug)]
 pub struct Witness {
     documents: Arc<DocumentCounters>,
-    watch: Option<Arc<Watch>>,
+    watch: Option<WatchedCall>,
 }
 
 impl ClassifyService {

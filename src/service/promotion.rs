@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::gate;
+use super::gate::{self, Check};
 use super::live::Change;
 use super::model_name::{ModelName, VersionName};
 use super::models::{Models, number_in};
 use super::panic::panicked;
 use super::traffic::shadow_report::ShadowReport;
+use super::version_details::VersionInfo;
 use crate::names::ClassifierName;
 use crate::store::{Aliases, ClassifierRecord};
 
@@ -62,22 +63,77 @@ impl Models {
             return Ok(record);
         }
         let mut info = self.version_info(&model.classifier, number).await?;
-        let report = self.traffic.shadow_report(&model.classifier);
-        let is_pair =
-            |report: &ShadowReport| (Some(report.stable), report.candidate) == (record.aliases.stable, number);
-        let checks = gate::with_shadow(&info.details.checks, report.as_ref().filter(|report| is_pair(report)));
-        let has_more = checks != info.details.checks;
-        info.details.checks = checks;
-        let failed = info.details.checks.iter().filter(|check| !check.passed);
+        let of_shadow = self.shadow_checks(&record, number, &info.details.checks);
+        let checks = of_shadow.as_ref().unwrap_or(&info.details.checks);
+        let failed = checks.iter().filter(|check| !check.passed);
         let failed: Vec<String> = failed.map(|check| check.description.clone()).collect();
         if !failed.is_empty() && !force {
             let version = VersionName { classifier: model.classifier, number };
             return Err(Error::HeldBack { version, failed });
         }
-        if has_more {
-            self.store.replace_version_details(&model.classifier, number, &info.details.to_json()).await?;
+        let record = self.move_stable(&change, record, number).await?;
+        if let Some(checks) = of_shadow {
+            info.details.checks = checks;
+            self.keep_details(&info).await;
         }
-        self.move_stable(&change, record, number).await
+        Ok(record)
+    }
+
+    /// Promotes a candidate that waits to be compared with the stable version on served documents, or says that it doesn't wait
+    /// any more; whether it has been compared enough for that.
+    ///
+    /// # Errors
+    /// The version can't be loaded, or the store fails; then it waits on.
+    pub(super) async fn judge_candidate(self: &Arc<Self>, candidate: VersionName) -> Result<bool, Error> {
+        let this = Arc::clone(self);
+        let judged = tokio::spawn(async move { this.judge_on_task(candidate).await });
+        judged.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn judge_on_task(&self, candidate: VersionName) -> Result<bool, Error> {
+        let VersionName { classifier: name, number } = &candidate;
+        let classifier = self.known(name).await?;
+        let change = classifier.change().await;
+        let record = self.classifier(name).await?;
+        let mut info = self.version_info(name, *number).await?;
+        // Somebody may have decided since, and then it isn't the candidate, or doesn't wait any more.
+        if record.aliases.candidate != Some(*number) || !info.details.awaits_shadow {
+            return Ok(true);
+        }
+        let Some(checks) = self.shadow_checks(&record, *number, &info.details.checks) else { return Ok(true) };
+        let has_enough = gate::has_enough_shadow(&checks);
+        if !has_enough {
+            return Ok(false);
+        }
+        let passes = checks.iter().all(|check| check.passed);
+        if passes {
+            self.move_stable(&change, record, *number).await?;
+        } else {
+            tracing::info!(version = %candidate, "compared on served documents, and not promoted");
+        }
+        (info.details.checks, info.details.awaits_shadow) = (checks, false);
+        self.keep_details(&info).await;
+        Ok(true)
+    }
+
+    /// A version's checks with those of served documents as they are now; `None` if it isn't the candidate beside a stable
+    /// version: then what was found before holds.
+    fn shadow_checks(&self, record: &ClassifierRecord, number: NonZeroU32, checks: &[Check]) -> Option<Vec<Check>> {
+        let Aliases { stable: Some(stable), candidate, .. } = record.aliases else { return None };
+        if candidate != Some(number) {
+            return None;
+        }
+        let report = self.traffic.shadow_report(&record.name);
+        let is_pair = |report: &&ShadowReport| (report.stable, report.candidate) == (stable, number);
+        Some(gate::with_shadow(checks, report.as_ref().filter(is_pair)))
+    }
+
+    /// Stores what was found of a version. It is there for people to read: failing changes nothing else.
+    async fn keep_details(&self, info: &VersionInfo) {
+        let (record, details) = (&info.record, info.details.to_json());
+        if let Err(error) = self.store.replace_version_details(&record.classifier, record.number, &details).await {
+            tracing::error!(%error, "what was found of a version couldn't be stored");
+        }
     }
 
     /// Makes the previous version the stable one, and the stable one the previous.

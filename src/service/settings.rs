@@ -115,11 +115,13 @@ impl Models {
         let change = classifier.change().await;
         let record = self.classifier(&name).await?;
         check_etag(&record, etag.as_deref())?;
-        if ClassifierSettings::read(&record).is_ok_and(|before| before.promotion_policy != settings.promotion_policy) {
-            self.leave_candidate_to_people(&record).await?;
-        }
+        let has_policy = |before: ClassifierSettings| before.promotion_policy == settings.promotion_policy;
+        let is_new_policy = !ClassifierSettings::read(&record).is_ok_and(has_policy);
         let replaced = self.store.replace_settings(&name, record.etag, &settings.to_json()).await?;
         let record = replaced.ok_or_else(|| stale(&record))?;
+        if is_new_policy {
+            self.leave_candidate_to_people(&record).await?;
+        }
         let stable = change.serving().stable().cloned();
         change.answer_with(record.clone(), stable);
         self.traffic.follow(&name, &settings);

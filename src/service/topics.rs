@@ -7,7 +7,8 @@ use super::error::Error;
 use super::live::LiveVersion;
 use super::model_name::{ModelName, VersionName};
 use crate::document::Topic;
-use crate::topic_description::{TopicDescription, similar_topics};
+use crate::similar_names::similar_names;
+use crate::topic_description::TopicDescription;
 
 /// A checked question about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,9 @@ impl ClassifyService {
 fn describe(version: &Arc<LiveVersion>, topic: &Topic, max_terms: usize) -> Result<DescribedTopic, Error> {
     let classifier = &version.classifier;
     let Ok(place) = classifier.topics().binary_search(topic) else {
-        let similar = similar_topics(classifier.topics(), topic.as_str()).into_iter().map(ToString::to_string);
+        let similar = similar_names(classifier.topics().iter().map(Topic::as_str), topic.as_str())
+            .into_iter()
+            .map(ToString::to_string);
         let (version, topic) = (version.name.clone(), topic.to_string());
         return Err(Error::UnknownTopic { version, topic, similar: similar.collect() });
     };

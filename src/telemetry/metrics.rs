@@ -91,8 +91,9 @@ pub struct Snapshot<'a> {
     pub training: &'a TrainingCounters,
     /// Jobs that run or wait.
     pub n_active_jobs: usize,
-    /// Classifiers: the name, the stable version's number, the newest revision of its documents; by name.
-    pub classifiers: Vec<(String, Option<u32>, u32)>,
+    /// Classifiers: the name, the stable version's number, the newest revision of its documents; by name. `None` when the store
+    /// can't tell.
+    pub classifiers: Option<Vec<(String, Option<u32>, u32)>>,
     /// Models in memory, and the bytes of their files.
     pub loaded: (usize, u64),
     /// What is stored; `None` when the store can't tell.
@@ -235,7 +236,12 @@ impl Gauges {
         let seconds = snapshot.training.duration().as_secs_f64();
         self.training_seconds.inc_by((seconds - self.training_seconds.get()).max(0.0));
         self.active_training_jobs.set(signed(snapshot.n_active_jobs as u64));
-        for (classifier, stable, revision) in snapshot.classifiers.iter().take(MAX_CLASSIFIERS) {
+        if snapshot.classifiers.is_some() {
+            // Those that aren't among the first any more, too.
+            self.stable_version.reset();
+            self.dataset_revision.reset();
+        }
+        for (classifier, stable, revision) in snapshot.classifiers.iter().flatten().take(MAX_CLASSIFIERS) {
             self.stable_version.with_label_values(&[classifier]).set(stable.unwrap_or(0).into());
             self.dataset_revision.with_label_values(&[classifier]).set((*revision).into());
         }

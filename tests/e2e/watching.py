@@ -39,7 +39,7 @@ def panels() -> dict[str, str]:
 def main(topicd: str) -> None:
     with serving(topicd) as server:
         with urllib.request.urlopen(f"http://{server.address('metrics at /metrics')}/metrics", timeout=10) as page:
-            shown = set(re.findall(r"^([a-z_]+)[{ ]", page.read().decode(), re.MULTILINE))
+            shown = set(re.findall(r"^([a-z0-9_]+)[{ ]", page.read().decode(), re.MULTILINE))
         for what, expressions in (("alert rules", rules()), ("dashboard", panels())):
             unknown = {name: missing for name, text in expressions.items() if (missing := names(text) - shown - OWN)}
             check(f"{what}: {len(expressions)} expressions of metrics that there are", not unknown, unknown)

@@ -287,3 +287,60 @@ fn about_says_whose_texts_the_model_was_trained_on() {
         assert!(about.contains(said), "{about}");
     }
 }
+
+/// Runs `topicd serve` with arguments and environment, to its end.
+fn serve(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
+    command.arg("serve").args(arguments).envs(environment.iter().copied()).current_dir(directory);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn settings_come_from_flags_then_the_environment_then_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "listen = \"127.0.0.1:0\"\nmax_topics = 10\nmax_training_jobs = 3\nmax_document_bytes = 65536\n";
+    std::fs::write(directory.path().join("topicd.toml"), file).unwrap();
+    let from = ["--config", "topicd.toml", "--print-config"];
+    let arguments = [&from[..], &["--max-topics", "30"]].concat();
+    let (code, printed, said) =
+        serve(directory.path(), &arguments, &[("TOPICD_MAX_TOPICS", "20"), ("TOPICD_MAX_TRAINING_JOBS", "5")]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    for line in [
+        "listen = \"127.0.0.1:0\"  # topicd.toml",
+        "max_topics = 30  # the command line",
+        "max_training_jobs = 5  # TOPICD_MAX_TRAINING_JOBS",
+        "max_document_bytes = 65536  # topicd.toml",
+        "max_batch_documents = 256  # default",
+        "# model isn't set",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} isn't in\n{printed}");
+    }
+    // What is printed is such a file.
+    std::fs::write(directory.path().join("printed.toml"), &printed).unwrap();
+    let (code, again, _) = serve(directory.path(), &["--config", "printed.toml", "--print-config"], &[]);
+    let values =
+        |printed: &str| printed.lines().map(|line| line.split("  #").next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((code, values(&again)), (Some(0), values(&printed)));
+}
+
+#[test]
+fn a_file_that_cannot_be_obeyed_is_bad_usage_before_anything_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, problem) in [
+        ("max_topic = 10", "max_topic is no setting; did you mean max_topics?"),
+        ("colour = \"blue\"", "colour is no setting; these are: listen, data_dir, "),
+        ("max_topics = 0", "max_topics is wrong: invalid value '0'"),
+        ("max_topics = [1]", "max_topics is a list, a table or a date; give one string or number"),
+        ("config = \"other.toml\"", "config is no setting"),
+        ("max_topics = ", "topicd.toml: "),
+    ] {
+        std::fs::write(directory.path().join("topicd.toml"), file).unwrap();
+        let (code, _, said) = serve(directory.path(), &["--config", "topicd.toml"], &[]);
+        assert!(code == Some(2) && said.contains("topicd.toml: ") && said.contains(problem), "{file}: {code:?} {said}");
+    }
+    let (code, _, said) = serve(directory.path(), &["--config", "nothing.toml"], &[]);
+    assert!(code == Some(2) && said.contains("nothing.toml: "), "{said}");
+    assert!(!directory.path().join("topicd-data").exists());
+}

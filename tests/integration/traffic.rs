@@ -253,15 +253,15 @@ async fn a_candidate_is_compared_beside_the_stable_version() {
     let manual = pb::PromotionPolicy { mode: Mode::Manual.into(), ..Default::default() };
     train_candidate(&server, swapped(examples(0..40)), manual).await;
     classify_batch(&server, war_and_sport(1)).await;
-    update(&server, shadow(0.5)).await;
+    update(&server, shadow(1.0)).await;
     assert_eq!(report(&server).await, None);
     classify_batch(&server, war_and_sport(10)).await;
-    let found = report_of(&server, 10).await;
+    let found = report_of(&server, 20).await;
     assert_eq!((found.stable_version, found.candidate_version), (model_of("1"), model_of("2")));
     assert_eq!((found.agreed_count, found.agreement), (0, 0.0));
     let flips: Vec<_> = found.flips.iter().map(|flip| (&*flip.stable_topic, &*flip.candidate_topic)).collect();
     assert!(flips.contains(&("war", "sport")) && flips.contains(&("sport", "war")) && flips.len() == 2, "{flips:?}");
-    assert_eq!(found.flips.iter().map(|flip| flip.document_count).sum::<u64>(), 10);
+    assert_eq!(found.flips.iter().map(|flip| flip.document_count).sum::<u64>(), 20);
     for latency in [found.stable_latency.unwrap(), found.candidate_latency.unwrap()] {
         let nanos = |duration: Option<prost_types::Duration>| duration.unwrap().nanos;
         assert!(0 < nanos(latency.p50) && nanos(latency.p50) <= nanos(latency.p99), "{latency:?}");
@@ -328,6 +328,29 @@ async fn a_candidate_that_disagrees_or_was_not_seen_enough_needs_force() {
     assert_eq!(stable_version(&server).await, model_of("1"));
     promote(true).await.unwrap();
     assert_eq!(stable_version(&server).await, model_of("2"));
+}
+
+#[tokio::test]
+async fn what_a_version_has_shown_holds_when_it_is_no_candidate() {
+    let server = TestServer::start().await;
+    // The first version of a classifier has nothing to be compared with.
+    let request = pb::TrainRequest {
+        promotion_policy: Some(shadow_rule(Mode::Manual, 10)),
+        ..train_request("desk", examples(0..40))
+    };
+    assert!(!server.train(request).await.promoted);
+    let promote = async |version: &str| {
+        let request = pb::PromoteModelVersionRequest { model_version: model_of(version), ..Default::default() };
+        server.models().await.promote_model_version(request).await
+    };
+    promote("1").await.unwrap();
+    update(&server, shadow(1.0)).await;
+    train_candidate(&server, examples(0..60), shadow_rule(Mode::Manual, 10)).await;
+    classify_batch(&server, war_and_sport(5)).await;
+    report_of(&server, 10).await;
+    promote("2").await.unwrap();
+    promote("1").await.unwrap();
+    promote("2").await.unwrap();
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ fn write(
 
 /// `desk/3` for `classifiers/desk/versions/3`.
 fn short(version: &str) -> String {
-    version.trim_start_matches("classifiers/").replacen("/versions/", "/", 1)
+    version.strip_prefix("classifiers/").unwrap_or(version).replacen("/versions/", "/", 1)
 }
 
 fn comparison_of(compared: pb::Comparison) -> Comparison {

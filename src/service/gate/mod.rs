@@ -13,7 +13,9 @@ mod shadow;
 use serde::{Deserialize, Serialize};
 
 pub use policy::{PromotionMode, PromotionPolicy, Verdict};
-pub use shadow::{DEFAULT_SHADOW_DOCUMENTS, ShadowRule, awaits_shadow, shadow_documents, with_shadow};
+pub use shadow::{
+    DEFAULT_SHADOW_DOCUMENTS, ShadowRule, awaits_shadow, has_enough_shadow, shadow_documents, with_shadow,
+};
 
 use super::live::LiveVersion;
 use super::out_of_fold::OutOfFold;

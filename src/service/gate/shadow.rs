@@ -59,6 +59,11 @@ pub fn shadow_documents(checks: &[Check]) -> Option<u64> {
     checks.iter().find(|check| check.name == DOCUMENTS).map(|check| check.required as u64)
 }
 
+/// Whether a version was compared on as many served documents as its checks ask for.
+pub fn has_enough_shadow(checks: &[Check]) -> bool {
+    checks.iter().filter(|check| check.name == DOCUMENTS).all(|check| check.passed)
+}
+
 fn is_of_shadow(check: &Check) -> bool {
     [DOCUMENTS, AGREEMENT].contains(&check.name.as_str())
 }

@@ -24,7 +24,7 @@ pub use read::{DeleteReviewCall, ReviewCall, ReviewPage, ReviewPlace, UnknownTer
 use super::model_name::{ModelName, VersionSelector};
 use super::settings::ClassifierSettings;
 use crate::names::ClassifierName;
-use watch::{Inbox, Watch};
+use watch::{Inbox, Watch, WatchedCall};
 
 /// The watches of the classifiers whose settings ask for one.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Traffic {
         }
         match (existing, is_wanted) {
             (None, true) => {
-                let watch = Arc::new(Watch::new(Arc::clone(&self.inbox)));
+                let watch = Arc::new(Watch::new(&self.inbox));
                 watch.set(review, shadow);
                 self.watches.rcu(|watches| {
                     let mut watches = HashMap::clone(watches);
@@ -66,10 +66,15 @@ impl Traffic {
         }
     }
 
-    /// What watches a call that asks this; `None` for most: those for a version by its number, which may be an experiment,
+    /// What watches a call that asks this; `None` for most: those that don't ask for the stable version, which may be experiments,
     /// aren't watched, and others only where settings ask for it.
-    pub(super) fn watch(&self, model: &ModelName) -> Option<Arc<Watch>> {
-        if model.version == VersionSelector::Stable { self.watch_of(&model.classifier) } else { None }
+    pub(super) fn watch(&self, model: &ModelName) -> Option<WatchedCall> {
+        if model.version == VersionSelector::Stable { Some(self.watch_of(&model.classifier)?.of_call()) } else { None }
+    }
+
+    /// Lets go of what was kept for too long, of all classifiers.
+    fn expire(&self) {
+        self.watches.load().values().for_each(|watch| watch.expire());
     }
 
     pub(super) fn watch_of(&self, classifier: &ClassifierName) -> Option<Arc<Watch>> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::review_queue::{MAX_TOPICS, ReviewCandidate, margin};
 use super::watch::{Observation, PairedAnswers, Seen, Watch};
@@ -13,14 +13,15 @@ use crate::names::ClassifierName;
 use crate::service::error::Error;
 use crate::service::gate;
 use crate::service::live::LiveVersion;
-use crate::service::model_name::{ModelName, VersionSelector};
+use crate::service::model_name::{ModelName, VersionName, VersionSelector};
 use crate::service::models::Models;
-use crate::service::promotion::PromoteCall;
 use crate::service::workers::run_on;
 use crate::text::{self, Scratch};
 
 /// Documents that are looked at in one go.
 const BATCH: usize = 64;
+/// How often it is looked for documents that were kept for too long.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Looks at what the calls leave.
 #[derive(Debug)]
@@ -47,9 +48,12 @@ impl Observer {
 
     /// Looks at one document after the other; never ends.
     pub async fn run(mut self) {
+        let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
         loop {
-            let seen = self.models.traffic.inbox().next(BATCH).await;
-            self.look_at(seen).await;
+            tokio::select! {
+                seen = self.models.traffic.inbox().next(BATCH) => self.look_at(seen).await,
+                _ = expiry.tick() => self.models.traffic.expire(),
+            }
         }
     }
 
@@ -78,7 +82,6 @@ impl Observer {
             tracing::error!(%error, "some served documents couldn't be looked at");
         }
         for (classifier, watch) in watches {
-            watch.expire();
             self.judge(&classifier, &watch).await;
         }
     }
@@ -90,12 +93,12 @@ impl Observer {
         if !is_new && !self.candidates.get(classifier)?.is_usable {
             return None;
         }
-        let loaded = self.load(classifier, number, is_new).await;
-        let (version, candidate) = match loaded {
-            Ok((version, candidate)) => (Some(version), candidate),
+        let (version, candidate) = match self.load(classifier, number, is_new).await {
+            Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(%error, %classifier, %number, "the candidate can't be compared with the stable version");
-                (None, Some(Candidate { number, is_usable: false, awaited_documents: None }))
+                let is_gone = matches!(error, Error::DamagedVersion { .. } | Error::UnknownVersion(_));
+                (None, is_gone.then_some(Candidate { number, is_usable: false, awaited_documents: None }))
             }
         };
         if let Some(candidate) = candidate {
@@ -104,55 +107,53 @@ impl Observer {
         version
     }
 
-    /// A version, and, if it is new here, what it waits for.
+    /// A version, and, if it is new here, what it waits for. One that was let go of since isn't loaded again: what answers would
+    /// have to make room for what doesn't.
     async fn load(
         &self,
         classifier: &ClassifierName,
         number: NonZeroU32,
         is_new: bool,
-    ) -> Result<(Arc<LiveVersion>, Option<Candidate>), Error> {
+    ) -> Result<(Option<Arc<LiveVersion>>, Option<Candidate>), Error> {
         let model = ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) };
-        let version = self.models.resolve(&model).await?;
         if !is_new {
-            return Ok((version, None));
+            return Ok((self.models.live.find(&model), None));
         }
+        let version = self.models.resolve(&model).await?;
         let details = self.models.version_info(classifier, number).await?.details;
         let awaited_documents = details.awaits_shadow.then(|| gate::shadow_documents(&details.checks)).flatten();
-        Ok((version, Some(Candidate { number, is_usable: true, awaited_documents })))
+        Ok((Some(version), Some(Candidate { number, is_usable: true, awaited_documents })))
     }
 
-    /// Promotes a candidate that was to be once it had been compared enough, if it agreed enough; once.
+    /// Has a candidate that waits for it judged, when it has been compared enough.
     async fn judge(&mut self, classifier: &ClassifierName, watch: &Watch) {
         let Some(candidate) = self.candidates.get_mut(classifier) else { return };
         let n_documents = match &watch.contents().shadow {
             Some(report) if report.candidate == candidate.number => report.n_documents,
             _ => return,
         };
-        if candidate.awaited_documents.take_if(|awaited| n_documents >= *awaited).is_none() {
+        if candidate.awaited_documents.is_none_or(|awaited| n_documents < awaited) {
             return;
         }
-        let number = candidate.number;
-        let promoted = async {
-            // A person may have decided since that people decide.
-            if !self.models.version_info(classifier, number).await?.details.awaits_shadow {
-                return Ok(());
-            }
-            let version = ModelName { classifier: classifier.clone(), version: VersionSelector::Number(number) };
-            self.models.promote(PromoteCall { version, force: false, etag: None }).await.map(drop)
-        };
-        if let Err(error) = promoted.await {
-            tracing::info!(%error, %classifier, %number, "compared on served documents, and not promoted");
+        let name = VersionName { classifier: classifier.clone(), number: candidate.number };
+        match self.models.judge_candidate(name.clone()).await {
+            Ok(true) => candidate.awaited_documents = None,
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, version = %name, "a candidate can't be judged now"),
         }
     }
 }
 
 fn observe(seen: &Seen, candidate: Option<&LiveVersion>, scratch: &mut ClassifyScratch) -> Observation {
+    // One that was promoted meanwhile isn't compared with itself.
+    let candidate = candidate.filter(|candidate| candidate.name != seen.version.name);
+    if candidate.is_none() && !seen.for_review && !seen.for_terms {
+        return Observation::default();
+    }
     let stable = &seen.version.classifier;
     let started = Instant::now();
     let answer = stable.classify(&seen.document, &ClassifyOptions::default(), scratch);
     let stable_time = started.elapsed();
-    // One that was promoted meanwhile isn't compared with itself.
-    let candidate = candidate.filter(|candidate| candidate.name != seen.version.name);
     let shadow = candidate.map(|candidate| {
         let started = Instant::now();
         let by_candidate = candidate.classifier.classify(&seen.document, &ClassifyOptions::default(), scratch);

@@ -66,6 +66,8 @@ pub struct ReviewQueue {
     places: HashMap<ContentHash, Place>,
     n_bytes: usize,
     n_ever: u64,
+    /// The margin of the last one that had to make room.
+    last_let_go: f64,
 }
 
 impl ReviewQueue {
@@ -86,6 +88,7 @@ impl ReviewQueue {
             let Some((_, surest)) = self.candidates.pop_last() else { break };
             self.n_bytes -= surest.document.n_bytes();
             self.places.remove(&surest.hash);
+            self.last_let_go = surest.margin;
         }
     }
 
@@ -94,6 +97,8 @@ impl ReviewQueue {
         match self.candidates.last_key_value() {
             Some((_, surest)) if self.candidates.len() >= max_documents => surest.margin,
             _ if max_documents == 0 => 0.0,
+            // As good as full: most documents would make others go at once, or go themselves.
+            _ if self.n_bytes > MAX_BYTES - MAX_BYTES / 16 => self.last_let_go,
             _ => f64::INFINITY,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     pub(super) for_review: bool,
     pub(super) for_terms: bool,
     pub(super) for_shadow: bool,
-    /// [`Watch::n_erasures`] when it was copied: after another one it is forgotten.
+    /// [`Watch::n_erasures`] when its call began: after another one it is forgotten.
     n_erasures: u64,
 }
 
@@ -52,6 +52,11 @@ struct Waiting {
 }
 
 impl Inbox {
+    fn has_room(&self, n_bytes: usize) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.seen.len() < MAX_WAITING && waiting.n_bytes + n_bytes <= MAX_WAITING_BYTES
+    }
+
     fn offer(&self, seen: Seen) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let n_bytes = waiting.n_bytes + seen.document.n_bytes();
@@ -87,7 +92,8 @@ impl Inbox {
 /// looked at, or not, as a call just before would have.
 #[derive(Debug)]
 pub struct Watch {
-    inbox: Arc<Inbox>,
+    /// What is in the inbox holds the watch.
+    inbox: Weak<Inbox>,
     /// Bits of the margin below which documents are wanted for review.
     review_bound: AtomicU64,
     /// Bits of the share of documents that are looked at for unknown terms.
@@ -97,6 +103,25 @@ pub struct Watch {
     n_seen: AtomicU64,
     n_erasures: AtomicU64,
     contents: Mutex<Contents>,
+}
+
+/// A watch for the documents of one call. What is erased while it runs isn't kept of it.
+#[derive(Debug)]
+pub(in crate::service) struct WatchedCall {
+    watch: Arc<Watch>,
+    n_erasures: u64,
+}
+
+impl WatchedCall {
+    /// Takes note of an answer to a document, which `is_whole` if its end wasn't left out.
+    pub(in crate::service) fn see(
+        &self,
+        version: &Arc<LiveVersion>,
+        (document, is_whole): (&Document, bool),
+        answer: &Classification,
+    ) {
+        self.watch.see(self.n_erasures, version, (document, is_whole), answer);
+    }
 }
 
 /// What was learned, and what may be.
@@ -111,7 +136,7 @@ pub(super) struct Contents {
 }
 
 /// What came of looking at one document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Observation {
     pub(super) review: Option<ReviewCandidate>,
     /// Words that the answering version's vocabulary lacks.
@@ -130,9 +155,9 @@ pub(super) struct PairedAnswers {
 }
 
 impl Watch {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(inbox: &Arc<Inbox>) -> Self {
         Self {
-            inbox,
+            inbox: Arc::downgrade(inbox),
             review_bound: AtomicU64::new(0),
             terms_share: AtomicU64::new(0),
             shadow_share: AtomicU64::new(0),
@@ -148,6 +173,7 @@ impl Watch {
         contents.max_review_documents = review.max_documents.map_or(0, |n| n.get() as usize);
         contents.has_shadow = shadow.share.get() > 0.0;
         if contents.max_review_documents == 0 {
+            self.n_erasures.fetch_add(1, Ordering::Relaxed);
             (contents.queue, contents.unknown_terms) = (ReviewQueue::default(), None);
         }
         if !contents.has_shadow {
@@ -160,9 +186,15 @@ impl Watch {
         self.update_bound(&contents);
     }
 
+    /// For a call that begins now.
+    pub(super) fn of_call(self: Arc<Self>) -> WatchedCall {
+        WatchedCall { n_erasures: self.n_erasures.load(Ordering::Relaxed), watch: self }
+    }
+
     /// Takes note of an answer; leaves a copy of the document if it is wanted.
-    pub(in crate::service) fn see(
+    fn see(
         self: &Arc<Self>,
+        n_erasures: u64,
         version: &Arc<LiveVersion>,
         (document, is_whole): (&Document, bool),
         answer: &Classification,
@@ -177,8 +209,10 @@ impl Watch {
         };
         let for_terms = is_sampled(n, load(&self.terms_share));
         let for_shadow = is_sampled(n, load(&self.shadow_share));
-        if for_review || for_terms || for_shadow {
-            self.inbox.offer(Seen {
+        let is_wanted = for_review || for_terms || for_shadow;
+        let Some(inbox) = self.inbox.upgrade().filter(|_| is_wanted) else { return };
+        if inbox.has_room(document.n_bytes()) {
+            inbox.offer(Seen {
                 watch: Arc::clone(self),
                 version: Arc::clone(version),
                 document: document.clone(),
@@ -186,7 +220,7 @@ impl Watch {
                 for_review,
                 for_terms,
                 for_shadow,
-                n_erasures: self.n_erasures.load(Ordering::Relaxed),
+                n_erasures,
             });
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::counters::TrainingCounters;
+use super::counters::{TrainingCounters, TrainingOutcome};
 use super::error::{Error, FieldViolation};
 use super::model_name::JobName;
 use super::models::Models;
@@ -182,14 +182,17 @@ impl TrainingService {
             max_topics: self.max_topics.get() as usize,
         };
         let active = Arc::clone(&plan.job);
-        let jobs = Arc::clone(&self.active);
+        let (jobs, ended) = (Arc::clone(&self.active), Arc::clone(&self.ended));
         tracing::info!(job = %name, "training begins");
         tokio::spawn(async move {
             match catch_async(plan.run()).await {
                 Ok(true) => {}
                 // What is known here is all there is, until the process ends.
                 Ok(false) => return,
-                Err(error) => active.fail(&error),
+                Err(error) => {
+                    active.fail(&error);
+                    ended.add(TrainingOutcome::Failed, Duration::ZERO);
+                }
             }
             jobs.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&name);
         });
