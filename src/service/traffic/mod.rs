@@ -3,7 +3,7 @@
 //!
 //! Nothing is kept of a classifier's documents unless its settings ask for it; what is kept is in memory only, bounded, and
 //! gone with the process. Reading order: [`watch`] (what a call does: it counts, and may leave a copy of its document in the
-//! inbox), [`observer`] (who takes the copies out and looks at them), [`review_queue`], [`unknown_terms`] and
+//! inbox), `observer` (who takes the copies out and looks at them), [`review_queue`], [`unknown_terms`] and
 //! [`shadow_report`] (what comes of it), [`read`] (what callers see of that).
 
 mod observer;

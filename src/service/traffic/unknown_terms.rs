@@ -1,7 +1,7 @@
 //! Words that many documents have and the vocabulary lacks: what the world talks about since training.
 //!
 //! Counted in bounded memory by Misra & Gries' algorithm (*Finding repeated elements*, 1982): a count is too low by at most the
-//! number of words counted over [`CAPACITY`], never too high, and a word in more documents than that is always found.
+//! number of words counted over 4096, never too high, and a word in more documents than that is always found.
 
 use std::collections::HashMap;
 

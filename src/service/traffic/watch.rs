@@ -88,8 +88,8 @@ impl Inbox {
     }
 }
 
-/// See the file's head. The atomics are copies of what calls need of [`Contents`]; a call that reads an old one has its document
-/// looked at, or not, as a call just before would have.
+/// See the file's head. The atomics are copies of what calls need of what is behind the lock; a call that reads an old one has its
+/// document looked at, or not, as a call just before would have.
 #[derive(Debug)]
 pub struct Watch {
     /// What is in the inbox holds the watch.
