@@ -43,7 +43,7 @@ async fn go_back(store: &Store, name: &ClassifierName, number: NonZeroU32) -> Re
     let stable = store.version(name, stable).await?;
     if stable.is_some_and(|stable| stable.origin == VersionOrigin::BuiltIn) {
         // Nobody else has the store yet.
-        store.move_aliases(name, record.etag, promoted(record.aliases, number)).await?;
+        store.move_aliases(name, record.etag, promoted(record.aliases, number), None).await?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::model_name::{ModelName, VersionName};
 use super::models::{Models, number_in};
 use super::panic::panicked;
 use super::traffic::shadow_report::ShadowReport;
-use super::version_details::VersionInfo;
+use super::version_details::VersionDetails;
 use crate::names::ClassifierName;
 use crate::store::{Aliases, ClassifierRecord};
 
@@ -62,7 +62,7 @@ impl Models {
             }
             return Ok(record);
         }
-        let mut info = self.version_info(&model.classifier, number).await?;
+        let info = self.version_info(&model.classifier, number).await?;
         let of_shadow = self.shadow_checks(&record, number, &info.details.checks);
         let checks = of_shadow.as_ref().unwrap_or(&info.details.checks);
         let failed = checks.iter().filter(|check| !check.passed);
@@ -71,12 +71,8 @@ impl Models {
             let version = VersionName { classifier: model.classifier, number };
             return Err(Error::HeldBack { version, failed });
         }
-        let record = self.move_stable(&change, record, number).await?;
-        if let Some(checks) = of_shadow {
-            info.details.checks = checks;
-            self.keep_details(&info).await;
-        }
-        Ok(record)
+        let details = of_shadow.map(|checks| VersionDetails { checks, ..info.details });
+        self.move_stable(&change, record, number, details).await
     }
 
     /// Promotes a candidate that waits to be compared with the stable version on served documents, or says that it doesn't wait
@@ -95,7 +91,7 @@ impl Models {
         let classifier = self.known(name).await?;
         let change = classifier.change().await;
         let record = self.classifier(name).await?;
-        let mut info = self.version_info(name, *number).await?;
+        let info = self.version_info(name, *number).await?;
         // Somebody may have decided since, and then it isn't the candidate, or doesn't wait any more.
         if record.aliases.candidate != Some(*number) || !info.details.awaits_shadow {
             return Ok(true);
@@ -106,13 +102,13 @@ impl Models {
             return Ok(false);
         }
         let passes = checks.iter().all(|check| check.passed);
+        let details = VersionDetails { checks, awaits_shadow: false, ..info.details };
         if passes {
-            self.move_stable(&change, record, *number).await?;
+            self.move_stable(&change, record, *number, Some(details)).await?;
         } else {
+            self.store.replace_version_details(name, *number, &details.to_json()).await?;
             tracing::info!(version = %candidate, "compared on served documents, and not promoted");
         }
-        (info.details.checks, info.details.awaits_shadow) = (checks, false);
-        self.keep_details(&info).await;
         Ok(true)
     }
 
@@ -126,14 +122,6 @@ impl Models {
         let report = self.traffic.shadow_report(&record.name);
         let is_pair = |report: &&ShadowReport| (report.stable, report.candidate) == (stable, number);
         Some(gate::with_shadow(checks, report.as_ref().filter(is_pair)))
-    }
-
-    /// Stores what was found of a version. It is there for people to read: failing changes nothing else.
-    async fn keep_details(&self, info: &VersionInfo) {
-        let (record, details) = (&info.record, info.details.to_json());
-        if let Err(error) = self.store.replace_version_details(&record.classifier, record.number, &details).await {
-            tracing::error!(%error, "what was found of a version couldn't be stored");
-        }
     }
 
     /// Makes the previous version the stable one, and the stable one the previous.
@@ -152,18 +140,22 @@ impl Models {
         let record = self.classifier(&call.classifier).await?;
         check_etag(&record, call.etag.as_deref())?;
         let previous = record.aliases.previous.ok_or(Error::NoPreviousVersion(call.classifier))?;
-        self.move_stable(&change, record, previous).await
+        self.move_stable(&change, record, previous, None).await
     }
 
+    /// The version's details change with the move if there are new ones: who sees the version answer sees why.
     async fn move_stable(
         &self,
         change: &Change<'_>,
         record: ClassifierRecord,
         number: NonZeroU32,
+        details: Option<VersionDetails>,
     ) -> Result<ClassifierRecord, Error> {
         let (version, room) = self.loaded_or_load(&change.serving(), &record.name, number).await?;
         let aliases = promoted(record.aliases, number);
-        let moved = self.store.move_aliases(&record.name, record.etag, aliases).await?;
+        let details = details.map(|details| details.to_json());
+        let details = details.as_deref().map(|details| (number, details));
+        let moved = self.store.move_aliases(&record.name, record.etag, aliases, details).await?;
         let record = moved.ok_or_else(|| stale(&record))?;
         change.answer_with(record.clone(), Some(version));
         drop(room);

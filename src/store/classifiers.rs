@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 
+use super::versions::update_details;
 use super::{Store, StoreError, number, version_number};
 use crate::names::{ClassifierName, excerpt};
 
@@ -100,7 +101,8 @@ impl Store {
         row.map(ClassifierRecord::try_from).transpose()
     }
 
-    /// Moves the aliases of a classifier that is there; `None` when its etag isn't the expected one any more.
+    /// Moves the aliases of a classifier that is there, and replaces the details of a version with it if what it was moved for
+    /// has to be told; `None` when its etag isn't the expected one any more.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -109,11 +111,15 @@ impl Store {
         classifier: &ClassifierName,
         expected_etag: u64,
         aliases: Aliases,
+        details: Option<(NonZeroU32, &str)>,
     ) -> Result<Option<ClassifierRecord>, StoreError> {
         let mut transaction = self.writer.begin().await?;
         let moved = update_aliases(&mut transaction, classifier, Some(expected_etag), aliases).await?;
         if !moved {
             return Ok(None);
+        }
+        if let Some((number, details)) = details {
+            update_details(&mut transaction, classifier, number, details).await?;
         }
         let record = read_classifier(&mut transaction, classifier).await?;
         transaction.commit().await?;

@@ -240,14 +240,24 @@ impl Store {
         number: NonZeroU32,
         details: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE versions SET details = $1 WHERE classifier = $2 AND number = $3")
-            .bind(details)
-            .bind(classifier.as_str())
-            .bind(i64::from(number.get()))
-            .execute(&self.writer)
-            .await?;
-        Ok(())
+        let mut connection = self.writer.acquire().await?;
+        update_details(&mut connection, classifier, number, details).await
     }
+}
+
+pub(super) async fn update_details(
+    connection: &mut SqliteConnection,
+    classifier: &ClassifierName,
+    number: NonZeroU32,
+    details: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE versions SET details = $1 WHERE classifier = $2 AND number = $3")
+        .bind(details)
+        .bind(classifier.as_str())
+        .bind(i64::from(number.get()))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Stores a version under the next number, and moves the aliases.
