@@ -21,7 +21,9 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// The threads that train; `None`: one for each processor. They give way to those that answer.
     pub training_threads: Option<NonZeroU32>,
-    /// How long calls in flight may go on after the server was told to stop.
+    /// How long the server goes on letting calls in after it was told to stop, while health says NOT_SERVING.
+    pub lame_duck: Duration,
+    /// How long calls in flight may go on after that.
     pub drain_timeout: Duration,
 }
 
@@ -35,6 +37,7 @@ impl Default for ServeConfig {
             log_format: LogFormat::Human,
             limits: Limits::default(),
             training_threads: None,
+            lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use topicd::cli::{
-    self, about, backup, classify, compare, dataset, evaluate, models, restore, serve, topic, train, verify,
+    self, about, backup, classify, compare, dataset, evaluate, health, models, restore, serve, topic, train, verify,
 };
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
@@ -19,6 +19,8 @@ struct Topicd {
 enum Command {
     /// Run the gRPC server.
     Serve(serve::Args),
+    /// Tell whether a server serves; only then the exit code is 0.
+    Health(health::Args),
     /// Sort documents from files into topics.
     Classify(classify::Args),
     /// Train a model on labelled documents.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let topicd = Topicd::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli::exit(match topicd.command {
         Command::Serve(args) => serve::run(args),
+        Command::Health(args) => health::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Dataset(args) => dataset::run(&args),

@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod evaluate;
 mod evaluation_table;
 mod explanation_table;
+pub mod health;
 mod inputs;
 mod issue_table;
 mod label_ranking;

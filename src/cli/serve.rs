@@ -2,13 +2,15 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::CommandResult;
-use crate::artifact;
+use crate::artifact::{self, Artifact};
 use crate::config::{Limits, LogFormat, ServeConfig};
 use crate::server::Listeners;
 use crate::service::Services;
@@ -91,7 +93,13 @@ pub struct Args {
     #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
     training_threads: Option<NonZeroU32>,
 
-    /// How many seconds calls in flight may go on after SIGTERM.
+    /// How many seconds calls are still let in after SIGTERM or an interrupt, while health says NOT_SERVING: as long as load
+    /// balancers take to notice, which is about their probes' interval times the failures that they wait for.
+    #[arg(long, alias = "lame-duck", env = "TOPICD_LAME_DUCK_SECONDS", value_name = "SECONDS",
+        default_value_t = ServeConfig::default().lame_duck.as_secs())]
+    lame_duck_seconds: u64,
+
+    /// How many seconds calls in flight may go on after that. A second signal ends the server at once, at any time.
     #[arg(long, env = "TOPICD_DRAIN_SECONDS", default_value_t = ServeConfig::default().drain_timeout.as_secs())]
     drain_seconds: u64,
 }
@@ -116,12 +124,13 @@ impl From<Args> for ServeConfig {
                 max_model_bytes: args.max_model_bytes,
             },
             training_threads: args.training_threads,
+            lame_duck: Duration::from_secs(args.lame_duck_seconds),
             drain_timeout: Duration::from_secs(args.drain_seconds),
         }
     }
 }
 
-/// Serves until SIGTERM or an interrupt.
+/// Serves until SIGTERM or an interrupt; a second one is a failure, which cuts off what the first one let go on.
 ///
 /// # Errors
 /// The model can't be loaded, the address or data directory not be had, or serving fails.
@@ -131,25 +140,48 @@ pub fn run(args: Args) -> CommandResult {
     config.limits.check()?;
     let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
-        let services = Services::start(store, model, &config).await?;
-        let grpc = listen(&config.listen).await?;
-        let metrics = match &config.metrics_listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let shutdown = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        server::run(Listeners { grpc, metrics }, &config, services, shutdown).await?;
-        Ok(())
-    })
+    let result = runtime.block_on(serve(&config, model));
+    // What still runs has had its time: dropping the runtime would wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: &ServeConfig, model: Artifact) -> CommandResult {
+    let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
+    let services = Services::start(store, model, config).await?;
+    let grpc = listen(&config.listen).await?;
+    let metrics = match &config.metrics_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let listeners = Listeners { grpc, metrics };
+    let mut signals =
+        StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut running = pin!(server::run(listeners, config, services, async { drop(stopped.await) }));
+    tokio::select! {
+        result = &mut running => return Ok(result?),
+        () = signals.next() => drop(stop.send(())),
+    }
+    tokio::select! {
+        result = running => Ok(result?),
+        () = signals.next() => Err("stopped at once by a second signal; calls in flight were cut off".into()),
+    }
+}
+
+/// What tells the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 async fn listen(address: &str) -> Result<TcpListener, String> {

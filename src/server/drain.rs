@@ -1,4 +1,4 @@
-//! Stopping without cutting calls off: the signal that stopping has begun, and the end of streams that would last.
+//! Stopping without cutting calls off: the signal that the drain has begun, and the end of streams that would last.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,23 +16,19 @@ pub(super) fn signal() -> (watch::Sender<bool>, Draining) {
     (begin, Draining(begun))
 }
 
-/// Whether stopping has begun.
+/// Whether the drain has begun: nobody is let in any more, and what lasts as long as its caller likes ends.
 #[derive(Debug, Clone)]
 pub(super) struct Draining(watch::Receiver<bool>);
 
 impl Draining {
-    pub(super) fn has_begun(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Returns when stopping begins.
+    /// Returns when the drain begins.
     pub(super) async fn begun(mut self) {
         // An error says that whoever would signal is gone, and so is the server.
         let _ = self.0.wait_for(|begun| *begun).await;
     }
 }
 
-/// A response that ends when stopping begins, after what is ready has been sent. For streams that last as long as their
+/// A response that ends when the drain begins, after what is ready has been sent. For streams that last as long as their
 /// caller likes, such as health's `Watch`: the drain would wait for them to the end of its time.
 pub(super) struct UntilDrain {
     body: Option<Body>,

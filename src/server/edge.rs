@@ -1,5 +1,5 @@
-//! What every call passes on its way in and out, around all services: refusing while the server stops, the deadline,
-//! catching panics, details for the statuses that tonic makes itself, and measuring.
+//! What every call passes on its way in and out, around all services: the end of lasting answers while the server stops,
+//! the deadline, catching panics, details for the statuses that tonic makes itself, and measuring.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,9 +70,9 @@ where
             let response = if !is_ours(uri.path()) {
                 // Health and reflection answer to the end, but don't hold it up.
                 answer.await?.map(|body| Body::new(UntilDrain::new(body, draining)))
-            } else if draining.has_begun() {
-                refuse(Refusal::Draining)
             } else {
+                // Also while the server stops: connections have been told to send no more, so that what comes is what was
+                // on its way, and its caller won't send it elsewhere.
                 tokio::select! {
                     biased;
                     answer = catch_async(answer) => match answer {
@@ -160,14 +160,13 @@ mod tests {
         assert!(status.message().contains(&info.metadata["id"]));
     }
 
+    /// It was refused, though it was sent before its caller could know.
     #[tokio::test]
-    async fn a_call_that_comes_while_the_server_stops_is_refused() {
+    async fn a_call_that_comes_while_the_server_stops_is_answered() {
         let (drain, draining) = drain::signal();
         drain.send_replace(true);
-        let status = call_while(draining, std::future::pending(), &[]).await;
-        assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(status.get_details_error_info().unwrap().reason, "DRAINING");
-        assert!(status.get_details_retry_info().is_some());
+        let status = call_while(draining, async { Status::not_found("answered").into_http() }, &[]).await;
+        assert_eq!((status.code(), status.message()), (Code::NotFound, "answered"));
     }
 
     // Tonic's own answer to a deadline is CANCELLED; found out with curl, since tonic's client has its own clock.

@@ -20,10 +20,12 @@ mod whole_body;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -92,11 +94,12 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves on the listeners until `shutdown` completes and the calls in flight are done, or `config.drain_timeout` has passed
-/// since. Training jobs that run then end as interrupted, and the database is closed.
+/// Serves on the listeners until `shutdown` completes, and for `config.lame_duck` more, in which health says NOT_SERVING. Then
+/// nobody is let in any more, training jobs that run end as interrupted, calls in flight are finished, and the database
+/// is closed; what isn't done when `config.drain_timeout` has passed is cut off. Who can't wait drops the future.
 ///
 /// The caller owns port and signal: tests listen on port 0. When calls can be answered it logs `listening` with the
-/// `address`.
+/// `address`. Health is NOT_SERVING until `classifiers/default` has taken its self-test.
 ///
 /// # Errors
 /// The configuration can't be obeyed, or the transport fails.
@@ -110,6 +113,7 @@ pub async fn run(
     let Listeners { grpc: listener, metrics: metrics_listener } = listeners.into();
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
+    set_health(&health, ServingStatus::NotServing).await;
     let (drain, draining) = drain::signal();
     let routes = routes(config, &services, &health, &draining)?;
     let metrics = Arc::new(Metrics::new(&methods()?)?);
@@ -131,26 +135,53 @@ pub async fn run(
             }
         });
     }
-    set_health(&health, ServingStatus::Serving).await;
+    let ready = async {
+        services.models.wait_for_default().await;
+        set_health(&health, ServingStatus::Serving).await;
+        std::future::pending::<()>().await;
+    };
     tracing::info!(%address, "listening");
+    // Asked in this order, so that a model which is in memory has taken its test before anybody asks for health.
     tokio::select! {
+        biased;
+        () = ready => {}
         result = &mut serving => return Ok(result?),
         () = shutdown => {}
     }
 
-    tracing::info!("stopping");
+    tracing::info!(lame_duck = ?config.lame_duck, "stopping");
     // First the news, then the signal: it ends the streams that carry the news.
     set_health(&health, ServingStatus::NotServing).await;
+    tokio::select! {
+        biased;
+        result = &mut serving => return Ok(result?),
+        () = tokio::time::sleep(config.lame_duck) => {}
+    }
     drain.send_replace(true);
     background.shutdown().await;
-    let (drained, ()) =
-        tokio::join!(tokio::time::timeout(config.drain_timeout, serving), services.training.stop(config.drain_timeout));
-    match drained {
-        Ok(result) => result?,
-        Err(_) => tracing::warn!(timeout = ?config.drain_timeout, "calls still in flight are cut off"),
-    }
-    services.datasets.close().await;
+    drained(serving, config.drain_timeout, &services).await?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for calls in flight, the end of training jobs and the closing of the database, all together for `drain_timeout`.
+async fn drained(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    drain_timeout: Duration,
+    services: &Services,
+) -> Result<(), tonic::transport::Error> {
+    let begun = Instant::now();
+    let (served, ()) =
+        tokio::join!(tokio::time::timeout(drain_timeout, serving), services.training.stop(drain_timeout));
+    match served {
+        Ok(result) => result?,
+        Err(_) => tracing::warn!(timeout = ?drain_timeout, "calls still in flight are cut off"),
+    }
+    // It waits for whoever still uses the database, such as a call that was cut off.
+    let left = drain_timeout.saturating_sub(begun.elapsed());
+    if tokio::time::timeout(left, services.datasets.close()).await.is_err() {
+        tracing::warn!("the database couldn't be closed in time; the next start reads what is in its log");
+    }
     Ok(())
 }
 

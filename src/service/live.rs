@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::model_name::{ModelName, VersionName, VersionSelector};
 use crate::artifact::Artifact;
@@ -81,6 +82,7 @@ pub struct LiveClassifiers {
 pub(super) struct LiveClassifier {
     serving: ArcSwap<Serving>,
     changes: Mutex<()>,
+    changed: Notify,
 }
 
 /// What a classifier answers with. Never changed, only replaced.
@@ -116,7 +118,8 @@ impl LiveClassifiers {
     pub(super) fn add(&self, record: ClassifierRecord) -> Arc<LiveClassifier> {
         let name = record.name.clone();
         let serving = Serving { record, stable: None, loaded: Vec::new() };
-        let new = Arc::new(LiveClassifier { serving: ArcSwap::from_pointee(serving), changes: Mutex::new(()) });
+        let (serving, changes, changed) = (ArcSwap::from_pointee(serving), Mutex::new(()), Notify::new());
+        let new = Arc::new(LiveClassifier { serving, changes, changed });
         let mut added = Arc::clone(&new);
         self.classifiers.rcu(|classifiers| {
             let mut classifiers = HashMap::clone(classifiers);
@@ -169,6 +172,11 @@ impl LiveClassifier {
         self.serving.load_full()
     }
 
+    /// Ends when other versions answer than when this was called, or more are in memory; not when some were let go of.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
     /// Needs no turn: what is in memory changes no answer.
     fn let_go_of(&self, version: &Arc<LiveVersion>) {
         self.serving.rcu(|serving| {
@@ -207,6 +215,7 @@ impl Change<'_> {
             serving.keep(stable.clone());
             serving
         });
+        self.classifier.changed.notify_waiters();
     }
 
     /// Lets go of a version that is stored no more; the record is what its classifier is without it.
@@ -229,6 +238,7 @@ impl Change<'_> {
             serving.keep(Some(Arc::clone(&version)));
             serving
         });
+        self.classifier.changed.notify_waiters();
     }
 }
 

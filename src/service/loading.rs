@@ -91,13 +91,15 @@ impl Models {
             let model = artifact::decode(bytes)?;
             let documents = examples.iter().map(|example| &example.document);
             let answers = info.details.self_test.run(&model.classifier, documents, self_test::LATER_TOLERANCE);
-            Ok::<_, artifact::ArtifactError>((model, answers))
+            let sound = self_test::check_sound(&model.classifier);
+            Ok::<_, artifact::ArtifactError>((model, answers, sound))
         });
         let decoded = decoded.await.map_err(|_| panicked())?;
-        let (model, (n_right, n_asked)) = decoded.map_err(|error| damaged(error.to_string()))?;
+        let (model, (n_right, n_asked), sound) = decoded.map_err(|error| damaged(error.to_string()))?;
         if n_right < n_asked {
             return Err(damaged(format!("its self-test failed for {} of {n_asked} documents", n_asked - n_right)));
         }
+        sound.map_err(|unsound| damaged(unsound.to_string()))?;
         tracing::info!(version = %name, "loaded");
         Ok((Arc::new(LiveVersion::new(name, model)), room))
     }

@@ -63,9 +63,9 @@ pub(super) struct Answering {
 
 impl Models {
     /// Registers the program's own model: the first time, and when it is another one than before, as a new version of
-    /// `classifiers/default`. It becomes the stable one if there is none, or if that came with the program too. Then it
-    /// loads what answers to `classifiers/default`; other classifiers are loaded when they are first asked for, and let go of
-    /// when there are more than `max_bytes` of them.
+    /// `classifiers/default`. It becomes the stable one if there is none, or if that came with the program too. All
+    /// other versions are loaded when they are first asked for ([`Self::wait_for_default`] asks for one), and let go of when
+    /// there are more than `max_bytes` of them.
     ///
     /// # Errors
     /// The store fails.
@@ -87,9 +87,6 @@ impl Models {
             // From the program's own bytes, which needn't be read from the store.
             let version = LiveVersion::new(models.built_in.clone(), model);
             classifier.change().await.load(Arc::new(version));
-        }
-        if let Err(error) = models.resolve(&ModelName { classifier: name, ..ModelName::default() }).await {
-            tracing::error!(%error, "classifiers/default doesn't answer");
         }
         Ok(models)
     }

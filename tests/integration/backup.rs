@@ -61,7 +61,7 @@ async fn data_dir_with_versions() -> (TempDir, Vec<pb::ClassifyResponse>) {
         let job = server.train(train_request("desk", batch(number, TRAIN_DOCUMENTS))).await;
         answers.push(answer(&server, &job.model_version).await);
     }
-    server.stop();
+    server.stop().await;
     (directory, answers)
 }
 

@@ -17,6 +17,7 @@ mod delete;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod evaluate;
+mod health;
 mod learned_terms;
 mod lifecycle;
 mod load;
@@ -29,6 +30,7 @@ mod retraining;
 mod server_info;
 mod server_process;
 mod settings;
+mod stopping;
 mod support;
 mod topics;
 mod traffic;

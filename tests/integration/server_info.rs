@@ -1,15 +1,11 @@
-//! What the server tells about itself: limits and models, health, reflection.
+//! What the server tells about itself: limits and models, reflection.
 
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::FileDescriptorProto;
-use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::{GetServerInfoRequest, Limits, StoreSize};
 
-use crate::support::{TestServer, article, assert_error, examples, non_zero, request, train_request};
+use crate::support::{TestServer, article, examples, non_zero, request, train_request};
 
 #[tokio::test]
 async fn server_info_tells_the_limits_and_the_models() {
@@ -70,18 +66,6 @@ async fn server_info_tells_how_much_is_stored() {
     let server = server.restart().await;
     let again = store_size(&server).await;
     assert_eq!((again.document_count, again.artifact_bytes), (after.document_count, after.artifact_bytes));
-}
-
-#[tokio::test]
-async fn health_knows_the_server_and_its_services() {
-    let server = TestServer::start().await;
-    let mut health = HealthClient::new(server.connect().await.0);
-    for name in ["", "topicd.v1.ClassifierService", "topicd.v1.DatasetService", "topicd.v1.ModelService"] {
-        let check = HealthCheckRequest { service: name.to_owned() };
-        assert_eq!(health.check(check).await.unwrap().into_inner().status(), ServingStatus::Serving, "{name}");
-    }
-    let unknown = HealthCheckRequest { service: "topicd.v1.Oracle".to_owned() };
-    assert_error(&health.check(unknown).await.unwrap_err(), Code::NotFound, "TRANSPORT");
 }
 
 /// The two versions of reflection have types of the same names.

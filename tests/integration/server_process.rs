@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
 
+use rustix::process::{Pid, Signal};
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -23,6 +24,7 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 /// A server process, and the way to it.
 pub(crate) struct ServerProcess {
     pub(crate) child: Child,
+    pub(crate) address: String,
     pub(crate) channel: Channel,
     log: Option<JoinHandle<Vec<String>>>,
 }
@@ -61,7 +63,7 @@ impl ServerProcess {
         // Read to the end, or the pipe fills up and the server waits for us.
         let log = std::thread::spawn(move || seen.into_iter().chain(log.map_while(Result::ok)).collect());
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { child, channel, log: Some(log) }
+        Self { child, address, channel, log: Some(log) }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -70,11 +72,25 @@ impl ServerProcess {
     }
 
     /// Asks the server to stop, and waits until it has; what it has logged.
-    pub(crate) fn stop(mut self) -> Vec<String> {
-        let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        self.log.take().unwrap().join().unwrap()
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (status, log) = self.wait().await;
+        assert!(status.success(), "{log:#?}");
+        log
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the server's end; how it ended, and what it has logged.
+    pub(crate) async fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        // On another thread: a connection that nobody drives isn't closed, and the server would wait for it.
+        let ended = tokio::task::spawn_blocking(move || {
+            let status = self.child.wait().unwrap();
+            (status, self.log.take().unwrap().join().unwrap())
+        });
+        ended.await.unwrap()
     }
 
     pub(crate) fn classifiers(&self) -> ClassifierServiceClient<Channel> {

@@ -342,7 +342,7 @@ async fn a_damaged_version_is_told_and_the_previous_one_answers() {
     let request =
         pb::ClassifyRequest { model: "classifiers/desk".to_owned(), ..request(document("", "the striker scored")) };
     assert_eq!(server.classifiers().classify(request).await.unwrap().into_inner(), expected);
-    let log = server.stop();
+    let log = server.stop().await;
     let errors: Vec<serde_json::Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let errors: Vec<_> = errors.iter().filter(|line| line["level"] == "ERROR").map(|line| &line["fields"]).collect();
     assert_eq!((errors.len(), &errors[0]["version"]), (2, &model_of("2").into()), "{errors:?}");
