@@ -33,8 +33,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use tokio::sync::Notify;
 
@@ -122,8 +125,8 @@ pub enum StoreError {
         /// The value, or the beginning of it.
         seen: String,
     },
-    /// Somebody reads, and has done so for long.
-    #[error("the database is being read, so that its log can't be emptied; try again later")]
+    /// Somebody else reads or writes, and has done so for longer than it is waited for.
+    #[error("somebody else has used the database for longer than it is waited for; try again later")]
     InUse,
     /// Nothing more can be written.
     #[error("the disk that the data directory is on is full; make room, and try again")]
@@ -136,10 +139,18 @@ pub enum StoreError {
 /// SQLite's codes for a disk without room: SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the index of the log.
 const DISK_FULL: [&str; 2] = ["13", "4874"];
 
+/// SQLite's codes for a database that another process has locked: SQLITE_BUSY, and SQLITE_BUSY_RECOVERY after one that
+/// crashed.
+const BUSY: [&str; 2] = ["5", "261"];
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|error| error.code());
-        if code.is_some_and(|code| DISK_FULL.contains(&&*code)) { Self::DiskFull(error) } else { Self::Database(error) }
+        match code.as_deref() {
+            Some(code) if DISK_FULL.contains(&code) => Self::DiskFull(error),
+            Some(code) if BUSY.contains(&code) => Self::InUse,
+            _ => Self::Database(error),
+        }
     }
 }
 
@@ -177,6 +188,7 @@ impl Store {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(WRITER_TIMEOUT)
+            .after_release(|connection, _| Box::pin(has_no_transaction(connection)))
             .connect_with(options.clone())
             .await?;
         migrate(&writer, path).await?;
@@ -196,6 +208,17 @@ impl Store {
         self.pool.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether a connection that comes back has nothing open; one that has is closed, which takes back what it did.
+///
+/// SQLite ends a transaction itself when the disk is full. sqlx (0.9.0) doesn't learn of it: its own rollback fails then, and it
+/// takes the next transactions on that connection for parts of the one that is gone, so that one of them could be rolled back
+/// without being ended, and what came after was acknowledged and never stored.
+async fn has_no_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be on its way: the answer comes after it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Brings the tables up to date.
@@ -255,6 +278,26 @@ mod tests {
         for import in waiting {
             import.await.unwrap();
         }
+    }
+
+    /// Seen with a full disk: a training's documents were acknowledged, and weren't there a moment later.
+    #[tokio::test]
+    async fn what_sqlite_rolls_back_itself_leaves_no_transaction_behind() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open(parent.path()).await.unwrap();
+        // As SQLite does when it can write no more.
+        let mut failed = store.writer.begin().await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut *failed).await.unwrap();
+        drop(failed);
+        store.writer.begin().await.unwrap().rollback().await.unwrap();
+        let desk: ClassifierName = "desk".parse().unwrap();
+        let mut import = store.begin_import(&desk).await.unwrap();
+        let document = crate::document::Document::new("a", "b").unwrap();
+        let labeled = crate::document::LabeledDocument::new(document, vec![crate::document::Topic::new("x").unwrap()]);
+        import.stage(&[labeled]).await.unwrap();
+        import.publish().await.unwrap();
+        // Readers have connections of their own, and see what is stored.
+        assert_eq!(store.datasets().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
