@@ -1,7 +1,9 @@
 //! Every number and path that `topicd serve` obeys.
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What a server is told; the defaults are the command line's.
@@ -19,6 +21,12 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// What callers are held to.
     pub limits: Limits,
+    /// What connections are held to.
+    pub connections: ConnectionLimits,
+    /// Where spans of calls are sent, over OTLP's gRPC, such as `http://localhost:4317`; `None`: nowhere.
+    pub otlp_endpoint: Option<String>,
+    /// The share of calls whose spans are sent, from 0 to 1, where their callers don't say.
+    pub trace_share: TraceShare,
     /// The threads that train; `None`: one for each processor. They give way to those that answer.
     pub training_threads: Option<NonZeroU32>,
     /// How long the server goes on letting calls in after it was told to stop, while health says NOT_SERVING.
@@ -36,6 +44,9 @@ impl Default for ServeConfig {
             metrics_listen: None,
             log_format: LogFormat::Human,
             limits: Limits::default(),
+            connections: ConnectionLimits::default(),
+            otlp_endpoint: None,
+            trace_share: TraceShare::default(),
             training_threads: None,
             lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
@@ -75,6 +86,10 @@ pub struct Limits {
     pub max_training_jobs: NonZeroU32,
     /// The most topics that a classifier is trained on: memory and time of training grow with documents × topics.
     pub max_topics: NonZeroU32,
+    /// The most documents that a classifier is trained on.
+    pub max_training_documents: NonZeroU32,
+    /// The most bytes that these documents' titles and texts have together: training has them all in memory.
+    pub max_training_bytes: NonZeroU64,
     /// The largest model file that is imported, and how many bytes of model files are in memory on their way in or out; at
     /// most [`Limits::MAX_ARTIFACT_BYTES`].
     pub max_artifact_bytes: NonZeroU32,
@@ -119,8 +134,79 @@ impl Default for Limits {
             max_message_examples: const { not_zero(50_000) },
             max_training_jobs: const { not_zero(16) },
             max_topics: const { not_zero(1000) },
+            max_training_documents: const { not_zero(2_000_000) },
+            max_training_bytes: const { NonZeroU64::MIN.saturating_add(4096 * MIB as u64 - 1) },
             max_artifact_bytes: const { not_zero(512 * MIB) },
             max_model_bytes: const { NonZeroU64::MIN.saturating_add(1024 * MIB as u64 - 1) },
+        }
+    }
+}
+
+/// The limits that connections are held to; `GetServerInfo` tells them. What has no limit is told a large number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// The most connections at a time; more are closed as they come.
+    pub max_connections: NonZeroU32,
+    /// The most calls at a time on one connection; HTTP/2 has clients wait with more.
+    pub max_streams_per_connection: NonZeroU32,
+    /// The largest header of a call, in bytes as HTTP/2 counts them (RFC 9113, section 6.5.2): names and values, and 32 for each.
+    pub max_header_bytes: NonZeroU32,
+    /// How long it may take from a connection to the first bytes of HTTP/2 on it.
+    pub handshake_timeout: Duration,
+    /// How long a connection may have no call, before it is closed.
+    pub idle_timeout: Duration,
+    /// How long a connection may take calls; up to a tenth less, so that not all end at once.
+    pub max_age: Duration,
+    /// How long calls may go on when their connection takes no more.
+    pub age_grace: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: const { not_zero(1000) },
+            max_streams_per_connection: const { not_zero(200) },
+            max_header_bytes: const { not_zero(16 * 1024) },
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            max_age: Duration::from_secs(3600),
+            age_grace: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A share of calls, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TraceShare(f64);
+
+impl TraceShare {
+    /// The number, from 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Eq for TraceShare {}
+
+impl Default for TraceShare {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl fmt::Display for TraceShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for TraceShare {
+    type Err = String;
+
+    fn from_str(share: &str) -> Result<Self, String> {
+        match share.parse() {
+            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Self(number)),
+            _ => Err("a share is a number from 0 to 1".to_owned()),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Answers → responses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::model_response::timestamp;
 use super::pb;
 use super::pb::decision::{AbstainReason as PbAbstainReason, Outcome};
 use super::pb::span::Field as PbField;
 use crate::abstention::{AbstainReason, Decision};
-use crate::config::Limits;
+use crate::config::{ConnectionLimits, Limits};
 use crate::document::Topic;
 use crate::explanation::{TermContribution, TopicExplanation};
 use crate::service::{Answer, LiveVersion};
@@ -84,7 +85,12 @@ fn decision(decision: Decision) -> pb::Decision {
 }
 
 /// The response that tells what the server is.
-pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>], size: StoreSize) -> pb::GetServerInfoResponse {
+pub fn server_info(
+    limits: &Limits,
+    connections: &ConnectionLimits,
+    versions: &[Arc<LiveVersion>],
+    size: StoreSize,
+) -> pb::GetServerInfoResponse {
     pb::GetServerInfoResponse {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         limits: Some(pb::Limits {
@@ -97,10 +103,24 @@ pub fn server_info(limits: &Limits, versions: &[Arc<LiveVersion>], size: StoreSi
             max_topics: limits.max_topics.get(),
             max_artifact_bytes: limits.max_artifact_bytes.get().into(),
             max_model_bytes: limits.max_model_bytes.get(),
+            max_training_documents: limits.max_training_documents.get(),
+            max_training_bytes: limits.max_training_bytes.get(),
+            max_connections: connections.max_connections.get(),
+            max_streams_per_connection: connections.max_streams_per_connection.get(),
+            max_header_bytes: connections.max_header_bytes.get(),
+            handshake_timeout: Some(duration(connections.handshake_timeout)),
+            idle_timeout: Some(duration(connections.idle_timeout)),
+            max_connection_age: Some(duration(connections.max_age)),
+            connection_grace: Some(duration(connections.age_grace)),
         }),
         models: versions.iter().map(|version| served_model(version)).collect(),
         store: Some(store_size(size)),
     }
+}
+
+/// A length of time as it is told: to the nanosecond, up to centuries.
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 }
 }
 
 fn store_size(size: StoreSize) -> pb::StoreSize {

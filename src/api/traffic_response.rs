@@ -1,10 +1,9 @@
 //! What was learned from served documents → responses.
 
-use std::time::Duration;
-
 use super::dataset_response::document;
 use super::model_response::timestamp;
 use super::pb;
+use super::response::duration;
 use super::traffic_request::page_token;
 use crate::names::ClassifierName;
 use crate::service::traffic::review_queue::ReviewCandidate;
@@ -75,9 +74,4 @@ pub fn shadow_report(classifier: &ClassifierName, report: ShadowReport) -> pb::S
 fn latency(times: &Times) -> pb::Latency {
     let quantile = |share| times.quantile(share).map(duration);
     pb::Latency { p50: quantile(0.5), p99: quantile(0.99) }
-}
-
-fn duration(duration: Duration) -> prost_types::Duration {
-    // A document takes no centuries.
-    prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 }
 }

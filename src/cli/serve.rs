@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 
 use super::CommandResult;
 use crate::artifact::{self, Artifact};
-use crate::config::{Limits, LogFormat, ServeConfig};
+use crate::config::{ConnectionLimits, Limits, LogFormat, ServeConfig, TraceShare};
 use crate::server::Listeners;
 use crate::service::Services;
 use crate::store::{DataDir, Store};
+use crate::telemetry::traces::Exporter;
 use crate::{server, telemetry};
 
 /// What `topicd serve` is told; each also by the environment variable that is named.
@@ -79,6 +80,14 @@ pub struct Args {
     #[arg(long, env = "TOPICD_MAX_TOPICS", default_value_t = Limits::default().max_topics)]
     max_topics: NonZeroU32,
 
+    /// The most documents that a classifier is trained on.
+    #[arg(long, env = "TOPICD_MAX_TRAINING_DOCUMENTS", default_value_t = Limits::default().max_training_documents)]
+    max_training_documents: NonZeroU32,
+
+    /// The most bytes that the titles and texts of a training's documents have together; they are all in memory then.
+    #[arg(long, env = "TOPICD_MAX_TRAINING_BYTES", default_value_t = Limits::default().max_training_bytes)]
+    max_training_bytes: NonZeroU64,
+
     /// The largest model file that ImportModelVersion takes, in bytes, at most 943718400; also how many bytes of model files
     /// are in memory at a time on their way in or out.
     #[arg(long, env = "TOPICD_MAX_ARTIFACT_BYTES", default_value_t = Limits::default().max_artifact_bytes)]
@@ -88,6 +97,48 @@ pub struct Args {
     /// those that were asked longest ago are let go of, and loaded again when they are asked for.
     #[arg(long, env = "TOPICD_MAX_MODEL_BYTES", default_value_t = Limits::default().max_model_bytes)]
     max_model_bytes: NonZeroU64,
+
+    /// The most connections at a time; more are closed as they come.
+    #[arg(long, env = "TOPICD_MAX_CONNECTIONS", default_value_t = ConnectionLimits::default().max_connections)]
+    max_connections: NonZeroU32,
+
+    /// The most calls at a time on one connection; clients wait with more, as HTTP/2 has them.
+    #[arg(long, env = "TOPICD_MAX_STREAMS_PER_CONNECTION",
+        default_value_t = ConnectionLimits::default().max_streams_per_connection)]
+    max_streams_per_connection: NonZeroU32,
+
+    /// The largest header of a call, in bytes: its metadata's names and values, and 32 for each.
+    #[arg(long, env = "TOPICD_MAX_HEADER_BYTES", default_value_t = ConnectionLimits::default().max_header_bytes)]
+    max_header_bytes: NonZeroU32,
+
+    /// How many seconds a new connection may take to begin HTTP/2.
+    #[arg(long, env = "TOPICD_HANDSHAKE_SECONDS", value_name = "SECONDS",
+        default_value_t = seconds(ConnectionLimits::default().handshake_timeout))]
+    handshake_seconds: NonZeroU32,
+
+    /// How many seconds a connection may have no call, before it is closed; clients open another one when they need it.
+    #[arg(long, env = "TOPICD_IDLE_SECONDS", value_name = "SECONDS",
+        default_value_t = seconds(ConnectionLimits::default().idle_timeout))]
+    idle_seconds: NonZeroU32,
+
+    /// How many seconds a connection takes calls, up to a tenth less, before its client is told to open another one: that
+    /// is how calls are spread anew over servers.
+    #[arg(long, env = "TOPICD_MAX_CONNECTION_AGE_SECONDS", value_name = "SECONDS",
+        default_value_t = seconds(ConnectionLimits::default().max_age))]
+    max_connection_age_seconds: NonZeroU32,
+
+    /// How many seconds calls may go on after that.
+    #[arg(long, env = "TOPICD_CONNECTION_GRACE_SECONDS", value_name = "SECONDS",
+        default_value_t = seconds(ConnectionLimits::default().age_grace))]
+    connection_grace_seconds: NonZeroU32,
+
+    /// Where spans of calls are sent, over OTLP's gRPC, such as http://localhost:4317. Left out: nowhere.
+    #[arg(long, env = "TOPICD_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
+    /// The share of calls whose spans are sent, from 0 to 1, where their callers' traceparent header doesn't say.
+    #[arg(long, env = "TOPICD_TRACE_SHARE", value_name = "SHARE", default_value_t = TraceShare::default())]
+    trace_share: TraceShare,
 
     /// The threads that train; they give way to those that answer. Left out: one for each processor.
     #[arg(long, env = "TOPICD_TRAINING_THREADS", value_name = "NUMBER")]
@@ -120,14 +171,36 @@ impl From<Args> for ServeConfig {
                 max_message_examples: args.max_message_examples,
                 max_training_jobs: args.max_training_jobs,
                 max_topics: args.max_topics,
+                max_training_documents: args.max_training_documents,
+                max_training_bytes: args.max_training_bytes,
                 max_artifact_bytes: args.max_artifact_bytes,
                 max_model_bytes: args.max_model_bytes,
             },
+            connections: ConnectionLimits {
+                max_connections: args.max_connections,
+                max_streams_per_connection: args.max_streams_per_connection,
+                max_header_bytes: args.max_header_bytes,
+                handshake_timeout: duration(args.handshake_seconds),
+                idle_timeout: duration(args.idle_seconds),
+                max_age: duration(args.max_connection_age_seconds),
+                age_grace: duration(args.connection_grace_seconds),
+            },
+            otlp_endpoint: args.otlp_endpoint,
+            trace_share: args.trace_share,
             training_threads: args.training_threads,
             lame_duck: Duration::from_secs(args.lame_duck_seconds),
             drain_timeout: Duration::from_secs(args.drain_seconds),
         }
     }
+}
+
+fn duration(seconds: NonZeroU32) -> Duration {
+    Duration::from_secs(seconds.get().into())
+}
+
+/// The whole seconds of a default.
+fn seconds(duration: Duration) -> NonZeroU32 {
+    u32::try_from(duration.as_secs()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Serves until SIGTERM or an interrupt; a second one is a failure, which cuts off what the first one let go on.
@@ -136,11 +209,17 @@ impl From<Args> for ServeConfig {
 /// The model can't be loaded, the address or data directory not be had, or serving fails.
 pub fn run(args: Args) -> CommandResult {
     let config = ServeConfig::from(args);
-    telemetry::logs::init(config.log_format)?;
     config.limits.check()?;
     let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exporter = {
+        let _runtime = runtime.enter();
+        let start = |endpoint: &String| Exporter::start(endpoint, config.trace_share);
+        config.otlp_endpoint.as_ref().map(start).transpose()?
+    };
+    telemetry::logs::init(config.log_format, exporter.as_ref())?;
     let result = runtime.block_on(serve(&config, model));
+    exporter.iter().for_each(Exporter::stop);
     // What still runs has had its time: dropping the runtime would wait for it.
     runtime.shutdown_background();
     result

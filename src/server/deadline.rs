@@ -5,10 +5,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-/// How much earlier than tonic we notice that a deadline has passed. Tonic watches it too, outside of our layers, and
-/// answers CANCELLED, where gRPC says DEADLINE_EXCEEDED.
-const EARLIER_THAN_TONIC: Duration = Duration::from_millis(2);
-
 /// When a caller stops waiting; never, if it didn't say.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deadline(Option<Instant>);
@@ -17,7 +13,7 @@ impl Deadline {
     /// Reads the header of a call that has just come in. What can't be read is taken as no deadline, as tonic does.
     pub(super) fn of_call(headers: &HeaderMap, now: Instant) -> Self {
         let timeout = headers.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
-        Self(timeout.and_then(|timeout| now.checked_add(timeout.saturating_sub(EARLIER_THAN_TONIC))))
+        Self(timeout.and_then(|timeout| now.checked_add(timeout)))
     }
 
     /// How long it is until then; without a deadline, for ever.

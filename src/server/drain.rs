@@ -28,6 +28,12 @@ impl Draining {
     }
 }
 
+/// What ends a stream with an error.
+pub(super) fn trailers(refusal: Refusal) -> Result<Frame<bytes::Bytes>, Status> {
+    let mut trailers = http::HeaderMap::new();
+    Status::from(refusal).add_header(&mut trailers).map(|()| Frame::trailers(trailers))
+}
+
 /// A response that ends when the drain begins, after what is ready has been sent. For streams that last as long as their
 /// caller likes, such as health's `Watch`: the drain would wait for them to the end of its time.
 pub(super) struct UntilDrain {
@@ -56,9 +62,7 @@ impl http_body::Body for UntilDrain {
         }
         ready!(this.draining.as_mut().poll(context));
         this.body = None;
-        let mut trailers = http::HeaderMap::new();
-        let written = Status::from(Refusal::Draining).add_header(&mut trailers);
-        Poll::Ready(Some(written.map(|()| Frame::trailers(trailers))))
+        Poll::Ready(Some(trailers(Refusal::Draining)))
     }
 
     fn is_end_stream(&self) -> bool {

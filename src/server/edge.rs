@@ -1,19 +1,21 @@
 //! What every call passes on its way in and out, around all services: the end of lasting answers while the server stops,
 //! the deadline, catching panics, details for the statuses that tonic makes itself, and measuring.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
-use tokio::time::Instant;
+use http::{HeaderMap, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
+use super::request_id;
 use super::status::Refusal;
 use super::whole_body::WholeBody;
 use crate::service::panic::catch_async;
@@ -24,13 +26,16 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct EdgeLayer {
     pub(super) draining: Draining,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) max_header_bytes: NonZeroU32,
+    pub(super) is_traced: bool,
 }
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, services: S) -> Edge<S> {
-        Edge { services, draining: self.draining.clone(), metrics: Arc::clone(&self.metrics) }
+        let Self { draining, metrics, max_header_bytes, is_traced } = self.clone();
+        Edge { services, draining, metrics, max_header_bytes, is_traced }
     }
 }
 
@@ -40,6 +45,8 @@ pub(super) struct Edge<S> {
     services: S,
     draining: Draining,
     metrics: Arc<Metrics>,
+    max_header_bytes: NonZeroU32,
+    is_traced: bool,
 }
 
 impl<S> Service<Request<Body>> for Edge<S>
@@ -56,18 +63,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let begun = Instant::now();
-        let uri = request.uri().clone();
-        let deadline = Deadline::of_call(request.headers(), begun);
+        let mut call = MeasuredCall::begin(Arc::clone(&self.metrics), &request, self.is_traced);
+        let deadline = Deadline::of_call(request.headers(), call.begun());
+        let refusal = header_refusal(request.headers(), self.max_header_bytes);
         request.extensions_mut().insert(deadline);
-        if IMPORTS.contains(&uri.path()) {
+        if IMPORTS.contains(&call.path()) {
             request = request.map(|body| Body::new(WholeBody::new(body)));
         }
         let draining = self.draining.clone();
-        let mut call = MeasuredCall::begin(Arc::clone(&self.metrics), uri.path(), begun);
-        let answer = self.services.call(request);
-        Box::pin(async move {
-            let response = if !is_ours(uri.path()) {
+        let span = call.span().clone();
+        let answer = span.in_scope(|| self.services.call(request));
+        let answered = async move {
+            let response = if let Some(refusal) = refusal {
+                refuse(refusal)
+            } else if !is_ours(call.path()) {
                 // Health and reflection answer to the end, but don't hold it up.
                 answer.await?.map(|body| Body::new(UntilDrain::new(body, draining)))
             } else {
@@ -82,12 +91,14 @@ where
                     () = deadline.passed() => refuse(Refusal::DeadlineExceeded),
                 }
             };
-            let response = with_details(response, uri.path());
+            let mut response = with_details(response, &call);
+            response.headers_mut().insert(request_id::NAME, call.request_id().header());
             if let Some(status) = Status::from_header_map(response.headers()) {
                 call.set_code(status.code());
             }
             Ok(response.map(|body| Body::new(MeasuredBody::new(body, call))))
-        })
+        };
+        Box::pin(answered.instrument(span))
     }
 }
 
@@ -102,20 +113,33 @@ fn refuse(refusal: Refusal) -> Response<Body> {
     Status::from(refusal).into_http()
 }
 
-/// Gives an error that tonic made itself, such as for a message over the limit, a code and details as ours have.
-fn with_details(response: Response<Body>, path: &str) -> Response<Body> {
-    match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
-            refuse(Refusal::from_tonic(&status, path))
-        }
-        _ => response,
+/// Refuses a header over the limit, counted as in RFC 9113, section 6.5.2.
+fn header_refusal(headers: &HeaderMap, limit: NonZeroU32) -> Option<Refusal> {
+    let n_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    let limit = limit.get();
+    (n_bytes > limit as usize).then_some(Refusal::HeaderTooLarge { n_bytes, limit })
+}
+
+/// Gives an error the call's id, and one that tonic made itself, such as for a message over the limit, a code and details as
+/// ours have.
+fn with_details(response: Response<Body>, call: &MeasuredCall) -> Response<Body> {
+    let Some(mut status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+    else {
+        return response;
+    };
+    if status.details().is_empty() {
+        status = Refusal::from_tonic(&status, call.path()).into();
     }
+    call.request_id().add_to(&status).into_http()
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::time::Instant;
 
     use tonic_types::StatusExt;
     use tower::ServiceExt;
@@ -146,7 +170,8 @@ mod tests {
             request = request.header(name, value);
         }
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
-        let edge = EdgeLayer { draining, metrics }.layer(services);
+        let max_header_bytes = NonZeroU32::new(1000).unwrap();
+        let edge = EdgeLayer { draining, metrics, max_header_bytes, is_traced: false }.layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }
@@ -169,14 +194,66 @@ mod tests {
         assert_eq!((status.code(), status.message()), (Code::NotFound, "answered"));
     }
 
-    // Tonic's own answer to a deadline is CANCELLED; found out with curl, since tonic's client has its own clock.
+    // The answer of tonic's server is CANCELLED; found out with curl, since tonic's client has its own clock.
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_that_passes_is_deadline_exceeded_before_tonic_notices() {
+    async fn a_deadline_that_passes_is_deadline_exceeded_when_it_passes() {
         let begun = Instant::now();
         let status = call(std::future::pending(), &[("grpc-timeout", "100m")]).await;
         assert_eq!(status.code(), Code::DeadlineExceeded);
         assert_eq!(status.get_details_error_info().unwrap().reason, "DEADLINE_EXCEEDED");
-        assert!(begun.elapsed() < Duration::from_millis(100));
+        assert!((100..110).contains(&begun.elapsed().as_millis()));
+    }
+
+    /// A body that says one thing and then panics.
+    struct Panicking(bool);
+
+    impl http_body::Body for Panicking {
+        type Data = bytes::Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+            assert!(!std::mem::replace(&mut self.0, true), "a test's panic");
+            Poll::Ready(Some(Ok(http_body::Frame::data(bytes::Bytes::from_static(b"said")))))
+        }
+    }
+
+    /// Over a real connection: hyper's answer to a panic in a body is to reset the stream, which callers read as CANCELLED.
+    #[tokio::test]
+    async fn a_panic_in_a_stream_ends_it_with_internal_and_the_connection_lives() {
+        let (_drain, draining) = drain::signal();
+        let metrics = Arc::new(Metrics::new(&[]).unwrap());
+        let limits = crate::config::ConnectionLimits::default();
+        let layer = EdgeLayer {
+            draining: draining.clone(),
+            metrics,
+            max_header_bytes: limits.max_header_bytes,
+            is_traced: false,
+        };
+        let services = tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::new(Panicking(false))))
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let counters = Arc::default();
+        tokio::spawn(crate::server::connections::serve(listener, layer.layer(services), limits, counters, draining));
+
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..2 {
+            let call = Request::post("http://localhost/topicd.v1.ClassifierService/StreamClassify");
+            let response = client.send_request(call.body(Body::empty()).unwrap()).await.unwrap();
+            let body = response.into_body().collect().await.unwrap();
+            let status = Status::from_header_map(body.trailers().unwrap()).unwrap();
+            assert_eq!(status.code(), Code::Internal);
+            assert_eq!(status.get_details_error_info().unwrap().reason, "PANIC");
+            assert_eq!(status.get_details_request_info().unwrap().request_id.len(), 16);
+            assert_eq!(body.to_bytes(), "said");
+        }
     }
 
     #[tokio::test]

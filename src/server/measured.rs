@@ -4,12 +4,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use http::{HeaderMap, Request};
 use http_body::Frame;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tracing::Span;
 
-use crate::telemetry::metrics::Metrics;
+use super::connections::{Activity, OpenCall};
+use super::drain::trailers;
+use super::request_id::RequestId;
+use crate::service::panic::catch;
+use crate::telemetry::metrics::{Metrics, code_name};
+use crate::telemetry::traces;
 
 /// A call that counts when this is dropped.
 pub(super) struct MeasuredCall {
@@ -17,12 +24,56 @@ pub(super) struct MeasuredCall {
     path: String,
     begun: Instant,
     code: Code,
+    request_id: RequestId,
+    span: Span,
+    _open_call: Option<OpenCall>,
 }
 
 impl MeasuredCall {
     /// A call that has just come in; one that nobody says more of was cancelled.
-    pub(super) fn begin(metrics: Arc<Metrics>, path: &str, begun: Instant) -> Self {
-        Self { metrics, path: path.to_owned(), begun, code: Code::Cancelled }
+    pub(super) fn begin(metrics: Arc<Metrics>, request: &Request<Body>, is_traced: bool) -> Self {
+        let (path, headers) = (request.uri().path(), request.headers());
+        let request_id = RequestId::of_call(headers);
+        Self {
+            metrics,
+            path: path.to_owned(),
+            begun: Instant::now(),
+            code: Code::Cancelled,
+            span: traces::call_span(path, &request_id, headers, is_traced),
+            request_id,
+            _open_call: request.extensions().get::<Activity>().map(Activity::open_call),
+        }
+    }
+
+    /// When the call came in.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The path of the call's method, `/{service}/{method}`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is done for the call is done in its span.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// What the call is found by.
+    pub(super) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    /// Takes note of the status that ends a stream, and puts the call's id into an error.
+    fn end_with(&mut self, trailers: &mut HeaderMap) {
+        let status = Status::from_header_map(trailers);
+        self.code = status.as_ref().map_or(Code::Unknown, Status::code);
+        if let Some(status) = status.filter(|status| status.code() != Code::Ok)
+            && let Err(error) = self.request_id.add_to(&status).add_header(trailers)
+        {
+            tracing::error!(%error, "an error's details can't be sent");
+        }
     }
 
     /// What the call ends with, unless something else comes.
@@ -34,21 +85,24 @@ impl MeasuredCall {
 impl Drop for MeasuredCall {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
+        let _entered = self.span.enter();
+        traces::record_end(&self.span, self.code, code_name(self.code));
         self.metrics.ended(&self.path, self.code, took);
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        tracing::debug!(method = self.path, code = ?self.code, microseconds, "call");
+        tracing::debug!(code = ?self.code, microseconds, "call");
     }
 }
 
-/// The response of a measured call.
+/// The response of a measured call. A panic in making it is an error like others, and ends it.
 pub(super) struct MeasuredBody {
-    body: Body,
+    /// `None` after a panic in it.
+    body: Option<Body>,
     call: MeasuredCall,
 }
 
 impl MeasuredBody {
     pub(super) fn new(body: Body, call: MeasuredCall) -> Self {
-        Self { body, call }
+        Self { body: Some(body), call }
     }
 }
 
@@ -60,26 +114,33 @@ impl http_body::Body for MeasuredBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-        match &frame {
+        let Self { body, call } = self.get_mut();
+        let Some(polled) = body else { return Poll::Ready(None) };
+        let _entered = call.span.clone().entered();
+        let mut frame = match catch(|| Pin::new(polled).poll_frame(context)) {
+            Ok(frame) => ready!(frame),
+            Err(panicked) => {
+                *body = None;
+                Some(trailers(panicked.into()))
+            }
+        };
+        match &mut frame {
             Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    let status = Status::from_header_map(trailers);
-                    this.call.set_code(status.map_or(Code::Unknown, |status| status.code()));
+                if let Some(trailers) = frame.trailers_mut() {
+                    call.end_with(trailers);
                 }
             }
-            Some(Err(status)) => this.call.set_code(status.code()),
+            Some(Err(status)) => call.set_code(status.code()),
             None => {}
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
     }
 }

@@ -1,6 +1,7 @@
 //! The page that Prometheus reads, over HTTP on an address of its own.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
 use axum::Router;
@@ -12,22 +13,32 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::service::Services;
+use crate::telemetry::connections::ConnectionCounters;
 use crate::telemetry::metrics::{Metrics, Snapshot};
+
+/// Counts of connections, and the most of them at a time.
+pub(super) type Connections = (Arc<ConnectionCounters>, NonZeroU32);
 
 /// Serves `/metrics` until it is dropped.
 ///
 /// # Errors
 /// The listener fails.
-pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, services: Services) -> io::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    connections: Connections,
+    services: Services,
+) -> io::Result<()> {
     let services = Arc::new(services);
-    let page = Router::new().route("/metrics", get(show)).with_state((metrics, Arc::downgrade(&services)));
+    let state = (metrics, connections, Arc::downgrade(&services));
+    let page = Router::new().route("/metrics", get(show)).with_state(state);
     axum::serve(listener, page).await
 }
 
 /// Connections last as long as whoever reads likes; they don't hold the services, and with them the data directory.
-async fn show(State((metrics, services)): State<(Arc<Metrics>, Weak<Services>)>) -> Response {
+async fn show(State((metrics, connections, services)): State<(Arc<Metrics>, Connections, Weak<Services>)>) -> Response {
     let Some(services) = services.upgrade() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    match metrics.render(&snapshot(&services).await) {
+    match metrics.render(&snapshot(&services, &connections).await) {
         Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics can't be written");
@@ -37,7 +48,7 @@ async fn show(State((metrics, services)): State<(Arc<Metrics>, Weak<Services>)>)
 }
 
 /// What the services say now; what the store can't tell is left as it was.
-async fn snapshot(services: &Services) -> Snapshot<'_> {
+async fn snapshot<'a>(services: &'a Services, (connections, max_connections): &'a Connections) -> Snapshot<'a> {
     let Services { classify, models, training, .. } = services;
     let (n_documents_in_flight, max_documents_in_flight) = classify.workers().load();
     let loaded = models.loaded();
@@ -49,6 +60,7 @@ async fn snapshot(services: &Services) -> Snapshot<'_> {
         documents: classify.documents().counts(),
         n_documents_in_flight,
         max_documents_in_flight,
+        connections: (connections, max_connections.get()),
         training: training.ended(),
         n_active_jobs: training.n_active(),
         classifiers: classifiers.map(|records| records.into_iter().map(classifier).collect()),

@@ -4,6 +4,7 @@
 //! What holds for all calls is in `edge`, and which error has which status is in `status`. Metrics are on a port of their own.
 
 mod classifier_service;
+mod connections;
 mod dataset_service;
 mod deadline;
 mod drain;
@@ -13,6 +14,7 @@ mod measured;
 mod metrics_page;
 mod model_files;
 mod model_service;
+mod request_id;
 mod status;
 mod traffic_service;
 mod whole_body;
@@ -28,10 +30,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer;
 
 use crate::api::DESCRIPTORS;
 use crate::api::pb::classifier_service_server::ClassifierServiceServer;
@@ -40,6 +41,7 @@ use crate::api::pb::model_service_server::ModelServiceServer;
 use crate::api::pb::traffic_service_server::TrafficServiceServer;
 use crate::config::{LimitsError, ServeConfig};
 use crate::service::Services;
+use crate::telemetry::connections::ConnectionCounters;
 use crate::telemetry::metrics::Metrics;
 use classifier_service::ClassifierService;
 use dataset_service::DatasetService;
@@ -74,9 +76,6 @@ pub enum ServeError {
     /// The metrics contradict each other.
     #[error("the metrics can't be made")]
     Metrics(#[from] prometheus::Error),
-    /// Serving failed.
-    #[error("the gRPC server failed")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// Where a server listens.
@@ -117,10 +116,16 @@ pub async fn run(
     let (drain, draining) = drain::signal();
     let routes = routes(config, &services, &health, &draining)?;
     let metrics = Arc::new(Metrics::new(&methods()?)?);
-    let edge = EdgeLayer { draining: draining.clone(), metrics: Arc::clone(&metrics) };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let edge = EdgeLayer {
+        draining: draining.clone(),
+        metrics: Arc::clone(&metrics),
+        max_header_bytes: config.connections.max_header_bytes,
+        is_traced: config.otlp_endpoint.is_some(),
+    };
+    let connections = Arc::new(ConnectionCounters::default());
+    let service = edge.layer(routes.prepare());
     let mut serving =
-        pin!(Server::builder().layer(edge).serve_with_incoming_shutdown(routes, incoming, draining.begun()));
+        pin!(connections::serve(listener, service, config.connections, Arc::clone(&connections), draining));
 
     // Ends when it is dropped.
     let mut background = JoinSet::new();
@@ -128,7 +133,8 @@ pub async fn run(
     background.spawn(services.observer().run());
     if let Some(listener) = metrics_listener {
         tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
-        let page = metrics_page::serve(listener, metrics, services.clone());
+        let connections = (connections, config.connections.max_connections);
+        let page = metrics_page::serve(listener, metrics, connections, services.clone());
         background.spawn(async move {
             if let Err(error) = page.await {
                 tracing::error!(%error, "metrics aren't served any more");
@@ -145,7 +151,7 @@ pub async fn run(
     tokio::select! {
         biased;
         () = ready => {}
-        result = &mut serving => return Ok(result?),
+        () = &mut serving => {}
         () = shutdown => {}
     }
 
@@ -154,35 +160,29 @@ pub async fn run(
     set_health(&health, ServingStatus::NotServing).await;
     tokio::select! {
         biased;
-        result = &mut serving => return Ok(result?),
+        () = &mut serving => {}
         () = tokio::time::sleep(config.lame_duck) => {}
     }
     drain.send_replace(true);
     background.shutdown().await;
-    drained(serving, config.drain_timeout, &services).await?;
+    drained(serving, config.drain_timeout, &services).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Waits for calls in flight, the end of training jobs and the closing of the database, all together for `drain_timeout`.
-async fn drained(
-    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
-    drain_timeout: Duration,
-    services: &Services,
-) -> Result<(), tonic::transport::Error> {
+async fn drained(serving: impl Future<Output = ()>, drain_timeout: Duration, services: &Services) {
     let begun = Instant::now();
     let (served, ()) =
         tokio::join!(tokio::time::timeout(drain_timeout, serving), services.training.stop(drain_timeout));
-    match served {
-        Ok(result) => result?,
-        Err(_) => tracing::warn!(timeout = ?drain_timeout, "calls still in flight are cut off"),
+    if served.is_err() {
+        tracing::warn!(timeout = ?drain_timeout, "calls still in flight are cut off");
     }
     // It waits for whoever still uses the database, such as a call that was cut off.
     let left = drain_timeout.saturating_sub(begun.elapsed());
     if tokio::time::timeout(left, services.datasets.close()).await.is_err() {
         tracing::warn!("the database couldn't be closed in time; the next start reads what is in its log");
     }
-    Ok(())
 }
 
 /// The methods of our services and of health, such as `topicd.v1.ClassifierService/Classify`.
@@ -223,6 +223,7 @@ fn routes(
         model_files: Arc::clone(&services.model_files),
         training,
         limits,
+        connections: config.connections,
         draining: draining.clone(),
     };
     let dataset_service =

@@ -12,7 +12,7 @@ use super::model_files;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
 use crate::api::{comparison_response, model_request, model_response, response, settings, topic_response};
-use crate::config::Limits;
+use crate::config::{ConnectionLimits, Limits};
 use crate::service::panic::panicked;
 use crate::service::{ClassifyService, CompareService, ModelFiles, Models, TrainingJob, TrainingService};
 
@@ -25,6 +25,7 @@ pub(super) struct ModelService {
     pub(super) model_files: Arc<ModelFiles>,
     pub(super) training: Arc<TrainingService>,
     pub(super) limits: Limits,
+    pub(super) connections: ConnectionLimits,
     pub(super) draining: Draining,
 }
 
@@ -35,7 +36,7 @@ impl model_service_server::ModelService for ModelService {
         _: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
         let size = self.models.store_size().await?;
-        Ok(Response::new(response::server_info(&self.limits, &self.models.loaded(), size)))
+        Ok(Response::new(response::server_info(&self.limits, &self.connections, &self.models.loaded(), size)))
     }
 
     async fn list_classifiers(

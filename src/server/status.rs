@@ -40,6 +40,11 @@ pub(super) enum Refusal {
         "the message can't be read as the method's request: {0}; compare the client's .proto files with reflection"
     )]
     MalformedMessage(String),
+    #[error(
+        "the call's header has {n_bytes} bytes, counted as HTTP/2 does; the limit max_header_bytes is {limit}; send less \
+         metadata"
+    )]
+    HeaderTooLarge { n_bytes: usize, limit: u32 },
     #[error("{0} isn't a method of this server; reflection lists those that are")]
     UnknownMethod(String),
     /// What tonic, or its health or reflection service, said.
@@ -66,6 +71,11 @@ impl Refusal {
                 metadata.insert("message_bytes".to_owned(), n_bytes.to_string());
                 metadata.insert("max_message_bytes".to_owned(), limit.to_string());
                 (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+            }
+            Self::HeaderTooLarge { n_bytes, limit } => {
+                metadata.insert("header_bytes".to_owned(), n_bytes.to_string());
+                metadata.insert("max_header_bytes".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "HEADER_TOO_LARGE")
             }
             Self::MalformedMessage(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
             Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),

@@ -167,8 +167,8 @@ pub enum Error {
     /// The server is stopping.
     #[error("the server is stopping; call again, to reach another one or this one when it is back")]
     Stopping,
-    /// Somebody has read the database for long.
-    #[error("the database is being read, so that its log can't be emptied; try again later")]
+    /// Somebody else has used the database for long.
+    #[error("somebody else has used the database for longer than a call waits for it; try again later")]
     StorageInUse,
     /// The store can't hold more.
     #[error(

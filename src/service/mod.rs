@@ -108,9 +108,8 @@ impl Services {
         let models = Arc::new(Models::open(store.clone(), built_in, config.limits.max_model_bytes).await?);
         let limits = &config.limits;
         let classify = ClassifyService::start(Arc::clone(&models), limits.max_documents_in_flight)?;
-        let (threads, max_jobs, max_topics) = (config.training_threads, limits.max_training_jobs, limits.max_topics);
-        let training = TrainingService::start(store.clone(), Arc::clone(&models), threads, max_jobs, max_topics)?;
-        let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), max_topics);
+        let training = TrainingService::start(store.clone(), Arc::clone(&models), config.training_threads, *limits)?;
+        let compare = CompareService::new(store.clone(), Arc::clone(&models), training.pool(), limits.max_topics);
         let model_files = Arc::new(ModelFiles::new(store.clone(), Arc::clone(&models), limits.max_artifact_bytes));
         let (classify, training, compare) = (Arc::new(classify), Arc::new(training), Arc::new(compare));
         let datasets = Arc::new(DatasetService::new(store.clone(), Arc::clone(&models), Arc::clone(&training)));

@@ -86,7 +86,10 @@ pub(super) async fn run_on<T: Send + 'static>(
     work: impl FnOnce(IsAwaited<'_>) -> Option<T> + Send + 'static,
 ) -> Result<T, Error> {
     let (reply, answer) = oneshot::channel();
+    // What is logged there belongs to the call.
+    let span = tracing::Span::current();
     pool.spawn(move || {
+        let _entered = span.entered();
         // Rayon ends the process when a spawned closure panics.
         let result = catch(|| work(&|| !reply.is_closed())).transpose();
         if let Some(result) = result {

@@ -8,8 +8,12 @@ use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
+use super::traces::{self, Exporter};
 use crate::config::LogFormat;
 
 /// Why logging can't begin.
@@ -20,22 +24,30 @@ pub enum TelemetryError {
     Filter(#[from] tracing_subscriber::filter::FromEnvError),
     /// Something else in the process logs already.
     #[error("logging has been set up already")]
-    AlreadySet(#[source] Box<dyn std::error::Error + Send + Sync>),
+    AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Begins logging, panics included, for the rest of the process.
+/// Begins logging, panics included, for the rest of the process; and sending spans, if there is somewhere to send them.
 ///
 /// # Errors
 /// `RUST_LOG` isn't understood, or logging has begun already.
-pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
+pub fn init(format: LogFormat, exporter: Option<&Exporter>) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env()?;
     let stderr = std::io::stderr;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
-    match format {
-        LogFormat::Human => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    }
-    .map_err(TelemetryError::AlreadySet)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
+    let lines = match format {
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    // Whatever is logged, calls are traced.
+    let is_sent = filter_fn(|metadata| metadata.is_span() && metadata.target() == traces::TARGET);
+    let spans =
+        exporter.map(|exporter| tracing_opentelemetry::layer().with_tracer(exporter.tracer()).with_filter(is_sent));
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(spans)
+        .try_init()
+        .map_err(TelemetryError::AlreadySet)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }

@@ -15,6 +15,7 @@ use prometheus::{
 };
 use tonic::Code;
 
+use super::connections::{ConnectionCounters, ConnectionEnd};
 use crate::abstention::AbstainReason;
 use crate::service::counters::{DocumentCounts, TrainingCounters, TrainingOutcome};
 use crate::store::StoreSize;
@@ -67,6 +68,9 @@ struct Gauges {
     tokens: IntCounterVec,
     documents_in_flight: IntGauge,
     max_documents_in_flight: IntGauge,
+    connections: IntGauge,
+    max_connections: IntGauge,
+    ended_connections: IntCounterVec,
     training_jobs: IntCounterVec,
     training_seconds: Counter,
     active_training_jobs: IntGauge,
@@ -87,6 +91,8 @@ pub struct Snapshot<'a> {
     pub n_documents_in_flight: u64,
     /// The most of them.
     pub max_documents_in_flight: u64,
+    /// Connections, and the most of them at a time.
+    pub connections: (&'a ConnectionCounters, u32),
     /// Jobs since the start.
     pub training: &'a TrainingCounters,
     /// Jobs that run or wait.
@@ -134,7 +140,7 @@ impl Metrics {
     /// Counts a call that has ended. `path` is that of its request, `/{service}/{method}`.
     pub fn ended(&self, path: &str, code: Code, took: Duration) {
         let method = if self.answered.contains_key(path) { path.trim_start_matches('/') } else { OTHER_METHOD };
-        let code_name = CODES.iter().find(|(known, _)| *known == code).map_or("UNKNOWN", |(_, name)| name);
+        let code_name = code_name(code);
         self.calls.with_label_values(&[method, code_name]).inc();
         match self.answered.get(path) {
             Some(answered) if code == Code::Ok => answered.observe(took.as_secs_f64()),
@@ -189,6 +195,13 @@ impl Gauges {
                 "topicd_documents_in_flight_limit",
                 "How many documents may be worked on or wait before calls are refused",
             )?,
+            connections: gauge("topicd_connections", "Connections that are open")?,
+            max_connections: gauge("topicd_connections_limit", "How many may be open before others are refused")?,
+            ended_connections: counters(
+                "topicd_connections_ended_total",
+                "Connections that have ended since the start, by reason",
+                &["reason"],
+            )?,
             training_jobs: counters(
                 "topicd_training_jobs_total",
                 "Training jobs that have ended since the start, by outcome",
@@ -230,6 +243,12 @@ impl Gauges {
         set(&self.tokens, &["false"], n_tokens.saturating_sub(n_known_tokens));
         self.documents_in_flight.set(signed(snapshot.n_documents_in_flight));
         self.max_documents_in_flight.set(signed(snapshot.max_documents_in_flight));
+        let (connections, max_connections) = snapshot.connections;
+        self.connections.set(signed(connections.n_open()));
+        self.max_connections.set(max_connections.into());
+        for end in ConnectionEnd::ALL {
+            set(&self.ended_connections, &[connection_end(end)], connections.n_ended(end));
+        }
         for ended in TrainingOutcome::ALL {
             set(&self.training_jobs, &[training_outcome(ended)], snapshot.training.n_ended(ended));
         }
@@ -257,6 +276,11 @@ impl Gauges {
     }
 }
 
+/// A code's name, such as `NOT_FOUND`.
+pub fn code_name(code: Code) -> &'static str {
+    CODES.iter().find(|(known, _)| *known == code).map_or("UNKNOWN", |(_, name)| name)
+}
+
 /// A counter of ours that counts elsewhere.
 fn set(counters: &IntCounterVec, labels: &[&str], value: u64) {
     let counter = counters.with_label_values(labels);
@@ -278,6 +302,18 @@ fn outcome(reason: AbstainReason) -> &'static str {
         AbstainReason::FewKnownTokens => "abstained_few_known_tokens",
         AbstainReason::NoTokens => "abstained_no_tokens",
         AbstainReason::OtherLanguage => "abstained_other_language",
+    }
+}
+
+fn connection_end(end: ConnectionEnd) -> &'static str {
+    match end {
+        ConnectionEnd::Client => "client",
+        ConnectionEnd::Error => "error",
+        ConnectionEnd::Refused => "refused",
+        ConnectionEnd::HandshakeTimeout => "handshake_timeout",
+        ConnectionEnd::Idle => "idle",
+        ConnectionEnd::Age => "age",
+        ConnectionEnd::Drain => "drain",
     }
 }
 

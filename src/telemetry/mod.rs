@@ -1,4 +1,6 @@
-//! What operators see of a running server: [`logs`] and [`metrics`].
+//! What operators see of a running server: [`logs`], [`metrics`] and [`traces`].
 
+pub mod connections;
 pub mod logs;
 pub mod metrics;
+pub mod traces;

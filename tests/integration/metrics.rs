@@ -36,8 +36,13 @@ fn calls(service: &str, method: &str, code: &str) -> String {
     format!("rpc_server_calls_total{{{method},rpc_response_status_code=\"{code}\"}}")
 }
 
-fn classify_calls(code: &str) -> String {
+pub(crate) fn classify_calls(code: &str) -> String {
     calls("ClassifierService", "Classify", code)
+}
+
+/// One of the samples; 0 if it isn't there.
+pub(crate) async fn value_of(server: &TestServer, name: &str) -> f64 {
+    samples(server).await.get(name).copied().unwrap_or_default()
 }
 
 /// The samples, once one of them has a value: calls are counted when the last of their bytes has been handed on.

@@ -13,6 +13,7 @@ async fn server_info_tells_the_limits_and_the_models() {
     let (channel, _) = server.connect().await;
     let info = ModelServiceClient::new(channel).get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.software_version, env!("CARGO_PKG_VERSION"));
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let expected = Limits {
         max_message_bytes: 16_777_216,
         max_document_bytes: 1_048_576,
@@ -23,6 +24,15 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_topics: 1000,
         max_artifact_bytes: 536_870_912,
         max_model_bytes: 1_073_741_824,
+        max_training_documents: 2_000_000,
+        max_training_bytes: 4_294_967_296,
+        max_connections: 1000,
+        max_streams_per_connection: 200,
+        max_header_bytes: 16_384,
+        handshake_timeout: seconds(10),
+        idle_timeout: seconds(600),
+        max_connection_age: seconds(3600),
+        connection_grace: seconds(600),
     };
     assert_eq!(info.limits, Some(expected));
 

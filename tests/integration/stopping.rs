@@ -83,7 +83,7 @@ impl Caller {
 }
 
 /// Whether tonic's client had a call in hand, and hadn't sent it, when the connection closed or was told to take no more.
-fn is_unsent(status: &Status) -> bool {
+pub(crate) fn is_unsent(status: &Status) -> bool {
     let is_closed = (status.code(), status.message()) == (Code::Cancelled, "operation was canceled");
     is_closed || format!("{status:?}").contains(r#"GoAway(b"", NO_ERROR, Remote)"#)
 }
@@ -142,8 +142,9 @@ async fn no_call_is_lost_when_the_server_stops_under_load() {
 
 /// The code that a line of the log says a Classify call was answered with.
 fn classified(line: &str) -> Option<String> {
-    let fields = serde_json::from_str::<serde_json::Value>(line).ok()?["fields"].take();
-    let is_call = fields["message"] == "call" && fields["method"] == "/topicd.v1.ClassifierService/Classify";
+    let line = serde_json::from_str::<serde_json::Value>(line).ok()?;
+    let (fields, span) = (&line["fields"], &line["span"]);
+    let is_call = fields["message"] == "call" && span["method"] == "topicd.v1.ClassifierService/Classify";
     is_call.then(|| fields["code"].as_str().unwrap_or_default().to_owned())
 }
 

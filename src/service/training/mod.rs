@@ -22,6 +22,7 @@ use super::error::{Error, FieldViolation};
 use super::model_name::JobName;
 use super::models::Models;
 use super::panic::{catch_async, panicked};
+use crate::config::Limits;
 use crate::dataset::issues::find_repetitions;
 use crate::names::ClassifierName;
 use crate::store::{BegunJob, ImportOutcome, JobRecord, Store};
@@ -41,8 +42,7 @@ pub struct TrainingService {
     pool: Arc<rayon::ThreadPool>,
     /// One job trains at a time, on all threads; the others wait.
     turn: Arc<Semaphore>,
-    max_jobs: NonZeroU32,
-    max_topics: NonZeroU32,
+    limits: Limits,
     active: Arc<Mutex<ActiveJobs>>,
     ended: Arc<TrainingCounters>,
 }
@@ -76,8 +76,7 @@ impl TrainingService {
         store: Store,
         models: Arc<Models>,
         n_threads: Option<NonZeroU32>,
-        max_jobs: NonZeroU32,
-        max_topics: NonZeroU32,
+        limits: Limits,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("training-{index}"))
@@ -85,7 +84,7 @@ impl TrainingService {
             .start_handler(|_| yield_to_answering())
             .build()?;
         let (pool, turn) = (Arc::new(pool), Arc::new(Semaphore::new(1)));
-        Ok(Self { store, models, pool, turn, max_jobs, max_topics, active: Arc::default(), ended: Arc::default() })
+        Ok(Self { store, models, pool, turn, limits, active: Arc::default(), ended: Arc::default() })
     }
 
     /// The threads that train, for other work that gives way to answering.
@@ -118,7 +117,7 @@ impl TrainingService {
         let _place = self.reserve(&call.classifier)?;
         // Its place is reserved, so no job of the classifier runs: one that is stored as running is one whose end couldn't be.
         self.store.fail_left_over(&call.classifier).await?;
-        check_usable(&call, &self.stored_topics(&call).await?, self.max_topics)?;
+        check_usable(&call, &self.stored_topics(&call).await?, &self.limits)?;
         let asked_for = call.revision;
         // Of what is stored nothing is left of repetitions when the job reads it; what isn't, the job looks through itself.
         let mut issues = match call.scope {
@@ -179,7 +178,7 @@ impl TrainingService {
             job: active,
             ended: Arc::clone(&self.ended),
             documents,
-            max_topics: self.max_topics.get() as usize,
+            limits: self.limits,
         };
         let active = Arc::clone(&plan.job);
         let (jobs, ended) = (Arc::clone(&self.active), Arc::clone(&self.ended));
@@ -302,7 +301,7 @@ impl TrainingService {
         if active.beginning.contains(classifier) {
             return Err(Error::JobBeginning(classifier.clone()));
         }
-        let limit = self.max_jobs.get();
+        let limit = self.limits.max_training_jobs.get();
         if running.len() + active.beginning.len() >= limit as usize {
             return Err(Error::TooManyJobs { limit });
         }
@@ -405,8 +404,7 @@ mod tests {
         let limits = Limits::default();
         let models = Models::open(store.clone(), artifact::bundled().unwrap(), limits.max_model_bytes).await.unwrap();
         let models = Arc::new(models);
-        let (max_jobs, max_topics) = (limits.max_training_jobs, limits.max_topics);
-        let training = Arc::new(TrainingService::start(store.clone(), models, None, max_jobs, max_topics).unwrap());
+        let training = Arc::new(TrainingService::start(store.clone(), models, None, limits).unwrap());
         let desk: ClassifierName = "desk".parse().unwrap();
         let left_behind = JobDetails {
             n_documents: 77,

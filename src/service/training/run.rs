@@ -15,6 +15,7 @@ use super::super::version_details::VersionDetails;
 use super::job::{ActiveJob, FailureReason, JobDetails, JobFailure, StopReason};
 use super::on_pool;
 use crate::artifact::{self, Artifact};
+use crate::config::Limits;
 use crate::dataset::Dataset;
 use crate::dataset::issues::{DataIssue, find_issues};
 use crate::document::LabeledDocument;
@@ -40,7 +41,7 @@ pub(super) struct Plan {
     pub(super) job: Arc<ActiveJob>,
     pub(super) ended: Arc<TrainingCounters>,
     pub(super) documents: Documents,
-    pub(super) max_topics: usize,
+    pub(super) limits: Limits,
 }
 
 /// Why a job ends without a version.
@@ -109,7 +110,7 @@ impl Plan {
         let examples = self.read().await?;
         self.job.update(|job| job.details.n_documents = examples.len());
         let (job, config, begun) = (Arc::clone(&self.job), self.job.snapshot().details.config, *begun);
-        let max_topics = self.max_topics;
+        let max_topics = self.limits.max_topics.get() as usize;
         let prepared = on_pool(&self.pool, move || prepare(examples, &config, &job, begun, max_topics)).await??;
         self.job.publishing();
         self.publish(prepared).await
@@ -122,17 +123,33 @@ impl Plan {
         };
         let classifier = self.job.snapshot().name.classifier;
         let mut stored = self.store.examples(&classifier, Some(revision)).await.map_err(Error::from)?;
-        let mut examples = Vec::new();
+        let mut examples: Vec<LabeledDocument> = Vec::new();
+        let mut n_bytes = 0;
         loop {
             let batch = stored.next_batch().await.map_err(Error::from)?;
             if batch.is_empty() {
                 return Ok(examples);
             }
+            n_bytes += batch.iter().map(|example| example.document.n_bytes() as u64).sum::<u64>();
             examples.extend(batch);
+            self.check_size(examples.len(), n_bytes)?;
             if self.job.stop_reason().is_some() {
                 return Err(End::Stopped);
             }
         }
+    }
+
+    /// Whether so many stored documents fit in memory. They are stored in parts, so only who reads them all knows.
+    fn check_size(&self, n_documents: usize, n_bytes: u64) -> Result<(), End> {
+        let Limits { max_training_documents: max_documents, max_training_bytes: max_bytes, .. } = self.limits;
+        let message = if n_documents > max_documents.get() as usize {
+            format!("there are more documents than the limit max_training_documents, {max_documents}")
+        } else if n_bytes > max_bytes.get() {
+            format!("the documents have more bytes than the limit max_training_bytes, {max_bytes}")
+        } else {
+            return Ok(());
+        };
+        Err(End::Failed(JobFailure { reason: FailureReason::UnusableDocuments, message }))
     }
 
     /// Compares the new version with the stable one, and stores it together with the end of the job.

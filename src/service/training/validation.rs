@@ -2,11 +2,11 @@
 //! beside the stored ones.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 
 use super::super::error::{Error, FieldViolation};
 use super::TrainingService;
 use super::call::{Scope, TrainCall, Validation};
+use crate::config::Limits;
 use crate::dataset::issues::{DataIssue, IssueKind, find_repetitions, find_small_topics, find_unusable};
 use crate::document::{ContentHash, Document, LabeledDocument, Split, Topic};
 use crate::store::{StoreError, TopicCount, last_of_each};
@@ -18,7 +18,7 @@ impl TrainingService {
     /// The documents can't be trained on, or the store fails.
     pub async fn validate(&self, call: &TrainCall) -> Result<Validation, Error> {
         let stored = self.stored_topics(call).await?;
-        check_usable(call, &stored, self.max_topics)?;
+        check_usable(call, &stored, &self.limits)?;
         let earlier = self.stored_copies(call).await?;
         let mut validation = Validation { n_given: call.examples.len() as u64, ..Validation::default() };
         let mut counts: HashMap<&str, i64> = HashMap::new();
@@ -78,11 +78,14 @@ impl TrainingService {
 }
 
 /// Whether there is something to learn: two topics, and a word. What only training finds out fails the job.
-pub(super) fn check_usable(call: &TrainCall, stored: &[TopicCount], max_topics: NonZeroU32) -> Result<(), Error> {
+pub(super) fn check_usable(call: &TrainCall, stored: &[TopicCount], limits: &Limits) -> Result<(), Error> {
     let given = call.examples.iter().flat_map(|example| example.topics()).map(Topic::as_str);
     let mut topics: Vec<&str> = stored.iter().map(|count| count.topic.as_str()).chain(given).collect();
     topics.sort_unstable();
     topics.dedup();
+    let (max_topics, max_documents, max_bytes) =
+        (limits.max_topics, limits.max_training_documents, limits.max_training_bytes);
+    let n_bytes = call.examples.iter().map(|example| example.document.n_bytes() as u64).sum::<u64>();
     let knows_words =
         !stored.is_empty() || call.examples.iter().any(|example| crate::text::has_tokens(&example.document));
     let problem = match topics[..] {
@@ -90,6 +93,15 @@ pub(super) fn check_usable(call: &TrainCall, stored: &[TopicCount], max_topics: 
         [only] => format!("every document has the topic {only:?}; give labelled documents of at least two topics"),
         _ if topics.len() > max_topics.get() as usize => {
             format!("there are {} topics; the limit max_topics is {max_topics}; merge some", topics.len())
+        }
+        _ if call.examples.len() > max_documents.get() as usize => {
+            let n_documents = call.examples.len();
+            format!(
+                "there are {n_documents} documents; the limit max_training_documents is {max_documents}; give fewer"
+            )
+        }
+        _ if n_bytes > max_bytes.get() => {
+            format!("the documents have {n_bytes} bytes; the limit max_training_bytes is {max_bytes}; give fewer")
         }
         _ if !knows_words => {
             "no document has a word to learn from; check that the texts are what you meant to send".to_owned()

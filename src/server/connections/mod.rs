@@ -1,0 +1,160 @@
+//! Connections: how many there are, how long they may take to begin, lie idle and live, and how they end.
+//!
+//! It takes the place of tonic's own server, which knows no limit on connections, handshakes and idleness, and whose clock
+//! for deadlines answers CANCELLED. What is said on a connection is HTTP/2, which is hyper's and h2's: they hold the
+//! streams to their number, and answer floods of resets, pings and settings (CVE-2023-44487, CVE-2019-9512) by closing.
+
+mod activity;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+use self::activity::Watched;
+use super::drain::{self, Draining};
+use crate::config::ConnectionLimits;
+use crate::telemetry::connections::{ConnectionCounters, ConnectionEnd};
+
+pub(super) use self::activity::{Activity, OpenCall};
+
+/// How often a connection on which nothing comes is asked whether somebody is there, and how long the answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long no connection is taken when the operating system has no more of them.
+const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
+/// What HTTP/2 is told of the largest header, in times of the limit: what is between has an answer that says more.
+const HEADER_ROOM: u32 = 2;
+
+/// Serves a listener's connections until the drain begins, and then those that are there until they end. Dropped, it cuts
+/// them off.
+pub(super) async fn serve<S>(
+    listener: TcpListener,
+    service: S,
+    limits: ConnectionLimits,
+    counters: Arc<ConnectionCounters>,
+    draining: Draining,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let places = Arc::new(Semaphore::new(limits.max_connections.get() as usize));
+    let (close, closing) = drain::signal();
+    let server = Server { service, http: http2_server(&limits), limits, counters, closing };
+    let mut connections = JoinSet::new();
+    let mut begun = pin!(draining.begun());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut begun => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match (accepted, Arc::clone(&places).try_acquire_owned()) {
+            (Ok((stream, _)), Ok(place)) => drop(connections.spawn(server.clone().connection(stream, place))),
+            // Closed at once: its caller learns that now, and can go elsewhere.
+            (Ok(_), Err(_)) => server.counters.refused(limits.max_connections),
+            (Err(error), _) => {
+                tracing::warn!(%error, "a connection couldn't be taken");
+                tokio::time::sleep(PAUSE_WITHOUT_FILES).await;
+            }
+        }
+    }
+    // In this order: who is told to connect anew is told by the operating system that nobody listens here.
+    drop(listener);
+    close.send_replace(true);
+    while connections.join_next().await.is_some() {}
+}
+
+fn http2_server(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams_per_connection.get())
+        .max_header_list_size(limits.max_header_bytes.get().saturating_mul(HEADER_ROOM))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+/// What each connection needs.
+#[derive(Clone)]
+struct Server<S> {
+    service: S,
+    http: http2::Builder<TokioExecutor>,
+    limits: ConnectionLimits,
+    counters: Arc<ConnectionCounters>,
+    closing: Draining,
+}
+
+impl<S> Server<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    /// Serves one connection to its end.
+    async fn connection(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        let counted = self.counters.begin();
+        // An answer is sent when it is there, not when there is more.
+        let _ = stream.set_nodelay(true);
+        let activity = Activity::default();
+        let end = self.serve_stream(Watched::new(stream, activity.clone()), activity).await;
+        counted.end(end);
+    }
+
+    async fn serve_stream<IO>(self, stream: IO, activity: Activity) -> ConnectionEnd
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, http, limits, closing, .. } = self;
+        let of_calls = activity.clone();
+        let service = service.map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(of_calls.clone());
+            request
+        });
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        let end = tokio::select! {
+            result = &mut connection => return how_it_ended(result),
+            () = activity.begins_late(limits.handshake_timeout) => return ConnectionEnd::HandshakeTimeout,
+            () = activity.is_idle(limits.idle_timeout) => ConnectionEnd::Idle,
+            () = tokio::time::sleep(spread(limits.max_age, &activity)) => ConnectionEnd::Age,
+            () = closing.begun() => ConnectionEnd::Drain,
+        };
+        // Tells the caller to make its next call elsewhere, and ends with the last call that is open.
+        connection.as_mut().graceful_shutdown();
+        match end {
+            // The drain has a time of its own.
+            ConnectionEnd::Drain => drop(connection.await),
+            _ => drop(tokio::time::timeout(limits.age_grace, connection).await),
+        }
+        end
+    }
+}
+
+fn how_it_ended(result: Result<(), hyper::Error>) -> ConnectionEnd {
+    match result {
+        Ok(()) => ConnectionEnd::Client,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::debug!(%error, cause, "a connection failed");
+            ConnectionEnd::Error
+        }
+    }
+}
+
+/// The age, up to a tenth less: clients that came together, after a start, don't all come again together.
+fn spread(max_age: Duration, activity: &Activity) -> Duration {
+    max_age.mul_f64(1.0 - f64::from(activity.number() % 64) / 640.0)
+}
