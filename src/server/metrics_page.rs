@@ -12,7 +12,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::service::Services;
-use crate::telemetry::metrics::{Metrics, Snapshot};
+use crate::store::ClassifierRecord;
+use crate::telemetry::metrics::{ClassifierSnapshot, Metrics, Snapshot};
 
 /// Serves `/metrics` until it is dropped.
 ///
@@ -42,8 +43,12 @@ async fn snapshot(services: &Services) -> Snapshot<'_> {
     let (n_documents_in_flight, max_documents_in_flight) = classify.workers().load();
     let loaded = models.loaded();
     let classifiers = models.classifiers().await.ok();
-    let classifier = |record: crate::store::ClassifierRecord| {
-        (record.name.as_str().to_owned(), record.aliases.stable.map(|number| number.get()), record.dataset_revision)
+    let stability_indexes = models.stability_indexes();
+    let classifier = |record: ClassifierRecord| ClassifierSnapshot {
+        stable_version: record.aliases.stable.map(|number| number.get()),
+        dataset_revision: record.dataset_revision,
+        stability_indexes: stability_indexes.get(&record.name).copied().unwrap_or_default(),
+        name: record.name.as_str().to_owned(),
     };
     Snapshot {
         documents: classify.documents().counts(),

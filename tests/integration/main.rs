@@ -16,6 +16,7 @@ mod dataset_service;
 mod delete;
 #[cfg(target_os = "linux")]
 mod disk_full;
+mod drift;
 mod evaluate;
 mod health;
 mod learned_terms;

@@ -30,7 +30,7 @@ async fn export(server: &TestServer, name: &str) -> Result<(pb::ModelVersion, Ve
     Ok((version, file, lengths))
 }
 
-fn header(classifier: &str, file: &[u8]) -> pb::ModelFile {
+pub(crate) fn header(classifier: &str, file: &[u8]) -> pb::ModelFile {
     pb::ModelFile {
         classifier: format!("classifiers/{classifier}"),
         artifact_sha256: hexadecimal(&Sha256::digest(file)),
@@ -43,7 +43,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn messages(header: pb::ModelFile, chunks: &[&[u8]]) -> Vec<pb::ImportModelVersionRequest> {
+pub(crate) fn messages(header: pb::ModelFile, chunks: &[&[u8]]) -> Vec<pb::ImportModelVersionRequest> {
     let chunks = chunks.iter().map(|chunk| Part::Chunk(chunk.to_vec()));
     let parts = std::iter::once(Part::File(header)).chain(chunks);
     parts.map(|part| pb::ImportModelVersionRequest { part: Some(part) }).collect()
