@@ -18,13 +18,14 @@ mod protobuf {
 
     /// Our services' files. `error_details.proto` is no import of theirs: it is there so that reflection and JSON know
     /// what the details of an error are.
-    const FILES: [&str; 12] = [
+    const FILES: [&str; 13] = [
         "topicd/v1/classifier_service.proto",
         "topicd/v1/comparison.proto",
         "topicd/v1/dataset_service.proto",
         "topicd/v1/document.proto",
         "topicd/v1/model_file.proto",
         "topicd/v1/model_service.proto",
+        "topicd/v1/monitoring.proto",
         "topicd/v1/promotion.proto",
         "topicd/v1/settings.proto",
         "topicd/v1/topic_description.proto",

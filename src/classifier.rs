@@ -13,6 +13,7 @@ use crate::cancellation::{IsCancelled, never};
 use crate::dataset::LabelKind;
 use crate::decision::{DecisionRule, Probability};
 use crate::document::{Document, LabeledDocument, Topic};
+use crate::drift::Distributions;
 use crate::evaluation::{Evaluation, EvaluationSource, Predictions, TestSet};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
@@ -89,6 +90,16 @@ pub struct Provenance {
     /// How good its answers to the held-out documents are; if there are none, how good the training documents' out-of-fold
     /// predictions were. It says which.
     pub evaluation: Evaluation,
+    /// How the training documents were answered by models that never saw them, for what is served later to be compared with.
+    /// Models of the time before it was kept don't have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Distributions>,
+}
+
+impl Provenance {
+    fn has_valid_reference(&self, n_topics: usize) -> bool {
+        self.reference.as_ref().is_none_or(|reference| reference.is_valid(n_topics, self.n_documents))
+    }
 }
 
 /// A model without held-out documents has the bytes that it had before there were any.
@@ -128,7 +139,8 @@ impl Classifier {
             && self.weights.n_features() == self.vectorizer.vocabulary().len()
             && self.calibrator.is_valid(n_topics)
             && self.decision_rule.is_valid(n_topics)
-            && self.abstention.is_valid();
+            && self.abstention.is_valid()
+            && self.provenance.has_valid_reference(n_topics);
         fits.then_some(self)
     }
 

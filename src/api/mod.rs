@@ -3,7 +3,8 @@
 //! What comes in is checked here once, all of it ([`violations`] collects what is wrong): [`request`] (classification),
 //! [`train_request`] (labelled documents), [`model_file_request`] (model files), [`settings`] and [`promotion`] (what versions must
 //! meet), [`traffic_request`], [`model_request`] (the rest). What is behind has only valid values. What goes
-//! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`], [`traffic_response`]), also as
+//! out is made here ([`response`], [`model_response`], [`comparison_response`], [`topic_response`], [`traffic_response`],
+//! [`monitoring_response`]), also as
 //! JSON for the command line ([`json`]).
 
 pub mod comparison_response;
@@ -13,6 +14,7 @@ pub mod json;
 pub mod model_file_request;
 pub mod model_request;
 pub mod model_response;
+pub mod monitoring_response;
 pub mod promotion;
 pub mod request;
 pub mod response;

@@ -39,6 +39,15 @@ pub fn model_version(name: &str) -> Result<ModelName, Error> {
     violations.check_version("model_version", name).ok_or_else(|| violations.into_error())
 }
 
+/// Checks which version is meant; left out: the stable one of the default classifier.
+///
+/// # Errors
+/// [`Error::InvalidRequest`].
+pub fn model(name: &str) -> Result<ModelName, Error> {
+    let mut violations = Violations::default();
+    violations.check_model("model", name).ok_or_else(|| violations.into_error())
+}
+
 /// Checks a job's name.
 ///
 /// # Errors

@@ -13,8 +13,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::service::Services;
+use crate::store::ClassifierRecord;
 use crate::telemetry::connections::ConnectionCounters;
-use crate::telemetry::metrics::{Metrics, Snapshot};
+use crate::telemetry::metrics::{ClassifierSnapshot, Metrics, Snapshot};
 
 /// Counts of connections, and the most of them at a time.
 pub(super) type Connections = (Arc<ConnectionCounters>, NonZeroU32);
@@ -53,8 +54,12 @@ async fn snapshot<'a>(services: &'a Services, (connections, max_connections): &'
     let (n_documents_in_flight, max_documents_in_flight) = classify.workers().load();
     let loaded = models.loaded();
     let classifiers = models.classifiers().await.ok();
-    let classifier = |record: crate::store::ClassifierRecord| {
-        (record.name.as_str().to_owned(), record.aliases.stable.map(|number| number.get()), record.dataset_revision)
+    let stability_indexes = models.stability_indexes();
+    let classifier = |record: ClassifierRecord| ClassifierSnapshot {
+        stable_version: record.aliases.stable.map(|number| number.get()),
+        dataset_revision: record.dataset_revision,
+        stability_indexes: stability_indexes.get(&record.name).copied().unwrap_or_default(),
+        name: record.name.as_str().to_owned(),
     };
     Snapshot {
         documents: classify.documents().counts(),

@@ -131,6 +131,7 @@ pub async fn run(
     let mut background = JoinSet::new();
     background.spawn(services.retraining().run());
     background.spawn(services.observer().run());
+    background.spawn(services.monitoring().run());
     if let Some(listener) = metrics_listener {
         tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
         let connections = (connections, config.connections.max_connections);

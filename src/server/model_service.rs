@@ -11,7 +11,9 @@ use super::inbound::Inbound;
 use super::model_files;
 use super::status::Refusal;
 use crate::api::pb::{self, model_service_server};
-use crate::api::{comparison_response, model_request, model_response, response, settings, topic_response};
+use crate::api::{
+    comparison_response, model_request, model_response, monitoring_response, response, settings, topic_response,
+};
 use crate::config::{ConnectionLimits, Limits};
 use crate::service::panic::panicked;
 use crate::service::{ClassifyService, CompareService, ModelFiles, Models, TrainingJob, TrainingService};
@@ -159,6 +161,14 @@ impl model_service_server::ModelService for ModelService {
         let call = model_request::describe_topic_call(request.into_inner())?;
         let described = self.classify.describe_topic(call).await?;
         Ok(Response::new(topic_response::described_topic(described)))
+    }
+
+    async fn get_monitoring_report(
+        &self,
+        request: Request<pb::GetMonitoringReportRequest>,
+    ) -> Result<Response<pb::GetMonitoringReportResponse>, Status> {
+        let model = model_request::model(&request.into_inner().model)?;
+        Ok(Response::new(monitoring_response::monitoring_report(self.models.monitoring_report(&model).await?)))
     }
 
     async fn get_training_job(

@@ -190,6 +190,7 @@ pub fn answer(
 impl Witness {
     fn see(&self, version: &Arc<LiveVersion>, document: (&Document, bool), answer: &Classification) {
         self.documents.add(answer);
+        version.served.add(answer);
         if let Some(watch) = &self.watch {
             watch.see(version, document, answer);
         }

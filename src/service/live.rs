@@ -14,6 +14,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::model_name::{ModelName, VersionName, VersionSelector};
+use super::monitoring::ServedAnswers;
 use crate::artifact::Artifact;
 use crate::classifier::Classifier;
 use crate::names::ClassifierName;
@@ -37,6 +38,8 @@ pub struct LiveVersion {
     pub checksum: u64,
     /// The length of its model file, which is about what it takes of memory: its large parts are views of the file's bytes.
     pub n_bytes: u64,
+    /// What it answered since it was loaded.
+    pub(super) served: ServedAnswers,
     last_used_ms: AtomicU64,
 }
 
@@ -44,8 +47,9 @@ impl LiveVersion {
     /// Lets a model answer under a name.
     pub fn new(name: VersionName, model: Artifact) -> Self {
         let Artifact { classifier, checksum, bytes } = model;
-        let (n_bytes, last_used_ms) = (bytes.len() as u64, AtomicU64::new(now_ms()));
-        Self { name, classifier, checksum, n_bytes, last_used_ms }
+        let (n_bytes, now_ms) = (bytes.len() as u64, now_ms());
+        let served = ServedAnswers::new(classifier.topics().len(), now_ms);
+        Self { name, classifier, checksum, n_bytes, served, last_used_ms: AtomicU64::new(now_ms) }
     }
 
     /// When it was asked last, or loaded: milliseconds since 1970, UTC.
@@ -155,6 +159,11 @@ impl LiveClassifiers {
                 true
             }
         }
+    }
+
+    /// What answers where a stable version is asked for, of all classifiers of which it is in memory.
+    pub(super) fn stable_versions(&self) -> Vec<Arc<LiveVersion>> {
+        self.classifiers.load().values().filter_map(|classifier| classifier.serving.load().stable.clone()).collect()
     }
 
     /// Every version in memory, by name.

@@ -4,7 +4,7 @@
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`memory`] (how much
 //! they may take), [`models`] (those that there are, and which answer), `loading` (how they get into memory), `readiness` (whether the default one answers), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
 //! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
-//! answer itself), [`traffic`] (what is learned from answering), [`topics`] (what a version knows of a topic), [`training`] (jobs
+//! answer itself), [`traffic`] (what is learned from answering), [`monitoring`] (whether what is served is like training), [`topics`] (what a version knows of a topic), [`training`] (jobs
 //! that make versions), [`gate`] (whether these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is),
 //! [`datasets`] (documents), [`erasure`] (documents that go), [`learned_terms`] (what versions keep of them).
 
@@ -25,6 +25,7 @@ pub mod memory;
 pub mod model_files;
 pub mod model_name;
 pub mod models;
+pub mod monitoring;
 pub mod out_of_fold;
 pub mod panic;
 pub mod promotion;
@@ -57,6 +58,7 @@ pub use live::{LiveClassifiers, LiveVersion};
 pub use model_files::{BegunImport, ExportedVersion, FileImport, ImportCall, ModelFiles};
 pub use model_name::{JobName, ModelName, VersionName, VersionSelector};
 pub use models::Models;
+pub use monitoring::{Monitoring, MonitoringReport, StabilityIndexes};
 pub use promotion::{PromoteCall, RollbackCall};
 pub use retraining::Retraining;
 pub use settings::{
@@ -119,6 +121,11 @@ impl Services {
     /// What trains when it is due; somebody has to run it.
     pub fn retraining(&self) -> Retraining {
         Retraining::new(self.store.clone(), Arc::clone(&self.models), Arc::clone(&self.training))
+    }
+
+    /// What notes each hour what was served; somebody has to run it.
+    pub fn monitoring(&self) -> Monitoring {
+        Monitoring::new(Arc::clone(&self.models))
     }
 
     /// What looks at served documents; somebody has to run it.

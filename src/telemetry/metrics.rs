@@ -17,6 +17,7 @@ use tonic::Code;
 
 use super::connections::{ConnectionCounters, ConnectionEnd};
 use crate::abstention::AbstainReason;
+use crate::service::StabilityIndexes;
 use crate::service::counters::{DocumentCounts, TrainingCounters, TrainingOutcome};
 use crate::store::StoreSize;
 
@@ -80,6 +81,7 @@ struct Gauges {
     loaded_models: IntGauge,
     store_bytes: IntGaugeVec,
     stored: IntGaugeVec,
+    drift: GaugeVec,
 }
 
 /// What [`Metrics::render`] is told of a server.
@@ -97,13 +99,25 @@ pub struct Snapshot<'a> {
     pub training: &'a TrainingCounters,
     /// Jobs that run or wait.
     pub n_active_jobs: usize,
-    /// Classifiers: the name, the stable version's number, the newest revision of its documents; by name. `None` when the store
-    /// can't tell.
-    pub classifiers: Option<Vec<(String, Option<u32>, u32)>>,
+    /// All classifiers, by name; `None` when the store can't tell.
+    pub classifiers: Option<Vec<ClassifierSnapshot>>,
     /// Models in memory, and the bytes of their files.
     pub loaded: (usize, u64),
     /// What is stored; `None` when the store can't tell.
     pub store: Option<StoreSize>,
+}
+
+/// What [`Metrics::render`] is told of a classifier.
+#[derive(Debug)]
+pub struct ClassifierSnapshot {
+    /// Its name, without `classifiers/`.
+    pub name: String,
+    /// The stable version's number.
+    pub stable_version: Option<u32>,
+    /// The newest revision of its documents; 0 without any.
+    pub dataset_revision: u32,
+    /// How far what the stable version answered in the last day is from its training; none if it isn't in memory.
+    pub stability_indexes: StabilityIndexes,
 }
 
 impl Metrics {
@@ -186,6 +200,13 @@ impl Gauges {
         let build = GaugeVec::new(Opts::new("topicd_build_info", "Which topicd this is; always 1"), &["version"])?;
         register(registry, &build)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let drift = Opts::new(
+            "topicd_drift_psi",
+            "How far what each classifier's stable version answered in the last day is from its training, as population \
+             stability index; NaN where that can't be told",
+        );
+        let drift = GaugeVec::new(drift, &["classifier", "feature"])?;
+        register(registry, &drift)?;
         Ok(Self {
             documents: counters("topicd_documents_total", "Documents that were classified, by outcome", &["outcome"])?,
             document_bytes: counters("topicd_document_bytes_total", "Bytes of their titles and texts", &[])?,
@@ -227,6 +248,7 @@ impl Gauges {
                 "kind",
             )?,
             stored: gauges("topicd_stored", "Documents and versions that are stored", "kind")?,
+            drift,
         })
     }
 
@@ -259,10 +281,13 @@ impl Gauges {
             // Those that aren't among the first any more, too.
             self.stable_version.reset();
             self.dataset_revision.reset();
+            self.drift.reset();
         }
-        for (classifier, stable, revision) in snapshot.classifiers.iter().flatten().take(MAX_CLASSIFIERS) {
-            self.stable_version.with_label_values(&[classifier]).set(stable.unwrap_or(0).into());
-            self.dataset_revision.with_label_values(&[classifier]).set((*revision).into());
+        for classifier in snapshot.classifiers.iter().flatten().take(MAX_CLASSIFIERS) {
+            let ClassifierSnapshot { name, stable_version, dataset_revision, stability_indexes } = classifier;
+            self.stable_version.with_label_values(&[name]).set(stable_version.unwrap_or(0).into());
+            self.dataset_revision.with_label_values(&[name]).set((*dataset_revision).into());
+            self.set_drift(name, stability_indexes);
         }
         let (n_loaded, n_bytes) = snapshot.loaded;
         self.loaded_models.set(signed(n_loaded as u64));
@@ -272,6 +297,16 @@ impl Gauges {
             self.store_bytes.with_label_values(&["artifacts"]).set(signed(size.artifact_bytes));
             self.stored.with_label_values(&["documents"]).set(signed(size.n_documents));
             self.stored.with_label_values(&["versions"]).set(signed(size.n_versions));
+        }
+    }
+}
+
+impl Gauges {
+    /// There from the start, so that an alert is about a series that is known; a comparison with NaN is never true.
+    fn set_drift(&self, classifier: &str, indexes: &StabilityIndexes) {
+        let StabilityIndexes { topics, confidence, unknown_tokens } = *indexes;
+        for (feature, index) in [("topics", topics), ("confidence", confidence), ("unknown_tokens", unknown_tokens)] {
+            self.drift.with_label_values(&[classifier, feature]).set(index.unwrap_or(f64::NAN));
         }
     }
 }

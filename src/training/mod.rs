@@ -4,6 +4,7 @@ mod error;
 mod findings;
 mod out_of_fold;
 mod progress;
+mod reference;
 mod train;
 mod verify;
 

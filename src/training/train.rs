@@ -10,6 +10,7 @@ use zerocopy::little_endian::F32;
 use super::error::TrainError;
 use super::out_of_fold::cross_validate;
 use super::progress::{Progress, Stage};
+use super::reference::reference;
 use crate::abstention::Abstention;
 use crate::calibration::Calibrator;
 use crate::classifier::{Classifier, Provenance};
@@ -67,7 +68,9 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         return Err(TrainError::Cancelled);
     }
     let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
-    let (vectorizer, weights) = fit_all(dataset, &counts, &postings, config, out_of_fold.c, progress)?;
+    let term_weights = weigh_all(dataset, &counts, &postings, config);
+    let reference = reference(&predictions, &counts, &postings, &term_weights);
+    let (vectorizer, weights) = fit_all(dataset, &counts, &term_weights, config, out_of_fold.c, progress)?;
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         n_documents: dataset.targets().n_documents(),
@@ -77,6 +80,7 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         config: config.clone(),
         c: out_of_fold.c,
         evaluation,
+        reference: Some(reference),
     };
     let classifier = Classifier {
         topics: dataset.topics().to_vec(),
@@ -148,19 +152,26 @@ fn cross_fit_multi_label(scores: &Array2<f64>, targets: &Targets) -> Predictions
     Predictions { probabilities, assigned: Targets::new(targets.n_topics(), &assigned) }
 }
 
-/// Vocabulary, weights and model from all training documents.
+/// The weight of each term, from all training documents; 0 if it is none of the vocabulary's.
+fn weigh_all(dataset: &Dataset, counts: &TermCounts, postings: &Postings, config: &TrainingConfig) -> Vec<f32> {
+    let max_features = config.max_features.map(NonZeroUsize::get);
+    weigh_terms(counts, postings, dataset.targets(), &all_documents(dataset), max_features)
+}
+
+fn all_documents(dataset: &Dataset) -> Vec<u32> {
+    (0..dataset.targets().n_documents() as u32).collect()
+}
+
+/// Vocabulary and model from all training documents.
 fn fit_all(
     dataset: &Dataset,
     counts: &TermCounts,
-    postings: &Postings,
+    weights: &[f32],
     config: &TrainingConfig,
     c: f32,
     progress: &dyn Progress,
 ) -> Result<(Vectorizer, QuantizedWeights), TrainError> {
-    let documents: Vec<u32> = (0..dataset.targets().n_documents() as u32).collect();
-    let weights =
-        weigh_terms(counts, postings, dataset.targets(), &documents, config.max_features.map(NonZeroUsize::get));
-    let records = counts.rows(&documents, &weights);
+    let records = counts.rows(&all_documents(dataset), weights);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
     let mut solver = OneVsRestSolver::new(&records, dataset.targets(), Some(&dataset.weights()), &params)?;
     solver.solve(c, &params, &|| progress.is_cancelled());

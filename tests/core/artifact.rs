@@ -229,6 +229,7 @@ fn made_up_metadata_is_refused() {
         ("single_label", "no_label"),
         ("\"n_terms\":150", "\"n_terms\":-1"),
         ("\"temperature\":", "\"temperature\":1e999,\"\":"),
+        ("\"unknown_tokens\":[", "\"unknown_tokens\":[0,"),
     ] {
         assert!(matches!(replaced(from, to), ArtifactError::Metadata(_)), "{to}");
     }
@@ -246,6 +247,8 @@ fn made_up_metadata_is_refused() {
         (",\"topic 02\"", ""),
         ("\"temperature\":", "\"temperature\":-"),
         ("\"most_probable\"", "\"thresholds\",\"thresholds\":[0.0]"),
+        ("\"reference\":{\"topics\":[", "\"reference\":{\"topics\":[0,"),
+        ("\"reference\":{\"topics\":[", "\"reference\":{\"topics\":[1"),
     ] {
         assert!(matches!(replaced(from, to), ArtifactError::Malformed(_)), "{to}");
     }

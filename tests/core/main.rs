@@ -8,6 +8,7 @@ mod calibration;
 mod character_ngrams;
 mod classify;
 mod corpus;
+mod drift;
 mod explain;
 mod languages;
 mod linear;

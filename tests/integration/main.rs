@@ -17,6 +17,7 @@ mod dataset_service;
 mod delete;
 #[cfg(target_os = "linux")]
 mod disk_full;
+mod drift;
 mod error_table;
 mod evaluate;
 mod health;

@@ -22,7 +22,7 @@ async fn page(server: &TestServer, path: &str) -> String {
 }
 
 /// The samples of the page, by name and labels.
-async fn samples(server: &TestServer) -> HashMap<String, f64> {
+pub(crate) async fn samples(server: &TestServer) -> HashMap<String, f64> {
     let page = page(server, "/metrics").await;
     let (head, body) = page.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.0 200") && head.contains("text/plain; version=0.0.4"), "{head}");
@@ -78,6 +78,10 @@ async fn everything_is_there_from_the_start_at_zero() {
     assert_eq!(samples["topicd_documents_in_flight_limit"], 4096.0);
     assert_eq!(samples["topicd_stable_version{classifier=\"default\"}"], 1.0);
     assert_eq!(samples["topicd_loaded_models"], 1.0);
+    for feature in ["topics", "confidence", "unknown_tokens"] {
+        let name = format!("topicd_drift_psi{{classifier=\"default\",feature=\"{feature}\"}}");
+        assert!(samples[&name].is_nan(), "nothing was served yet");
+    }
     assert!(samples["topicd_loaded_model_bytes"] > 1e6 && samples["topicd_store_bytes{kind=\"database\"}"] > 1e6);
     assert!(samples[&format!("topicd_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))] == 1.0);
     #[cfg(target_os = "linux")]

@@ -1,6 +1,7 @@
 //! `topicd models`: the versions of classifiers, in a data directory or of a server.
 
 mod compare;
+mod drift;
 mod files;
 mod list;
 mod moves;
@@ -24,6 +25,8 @@ enum ModelsCommand {
     Show(show::Args),
     /// Tell which of two versions is better on the stored documents of their classifier, and where they differ.
     Compare(compare::Args),
+    /// Tell whether what a server is asked about is still like what its version was trained on.
+    Drift(drift::Args),
     /// Make a version the stable one, which answers when none is named.
     Promote(moves::PromoteArgs),
     /// Make the previous version the stable one again.
@@ -46,6 +49,7 @@ pub fn run(args: &Args) -> CommandResult {
             ModelsCommand::List(args) => list::run(args).await,
             ModelsCommand::Show(args) => show::run(args).await,
             ModelsCommand::Compare(args) => compare::run(args).await,
+            ModelsCommand::Drift(args) => drift::run(args).await,
             ModelsCommand::Promote(args) => moves::promote(args).await,
             ModelsCommand::Rollback(args) => moves::rollback(args).await,
             ModelsCommand::Delete(args) => moves::delete(args).await,
