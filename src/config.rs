@@ -24,7 +24,7 @@ pub struct ServeConfig {
     /// What connections are held to.
     pub connections: ConnectionLimits,
     /// Where spans of calls are sent, over OTLP's gRPC, such as `http://localhost:4317`; `None`: nowhere.
-    pub otlp_endpoint: Option<String>,
+    pub otlp_endpoint: Option<OtlpEndpoint>,
     /// The share of calls whose spans are sent, from 0 to 1, where their callers don't say.
     pub trace_share: TraceShare,
     /// The threads that train; `None`: one for each processor. They give way to those that answer.
@@ -74,6 +74,8 @@ const MIB: u32 = 1024 * 1024;
 pub struct Limits {
     /// The largest request message, in bytes.
     pub max_message_bytes: NonZeroU32,
+    /// The most bytes of messages on their way in at a time, over all calls; from a message's first byte until it has been read.
+    pub max_inbound_bytes: NonZeroU64,
     /// The largest document, in bytes of title and text.
     pub max_document_bytes: NonZeroU32,
     /// The most documents of a batch; at most [`Limits::MAX_BATCH_DOCUMENTS`].
@@ -116,6 +118,8 @@ impl Limits {
             Err(LimitsError::BatchNeverAdmitted { max_batch_documents, max_documents_in_flight })
         } else if max_document_bytes.get().saturating_add(MESSAGE_OVERHEAD_BYTES) > max_message_bytes.get() {
             Err(LimitsError::DocumentFitsNoMessage { max_document_bytes, max_message_bytes })
+        } else if u64::from(max_message_bytes.get()) > self.max_inbound_bytes.get() {
+            Err(LimitsError::MessageNeverLetIn { max_message_bytes, max_inbound_bytes: self.max_inbound_bytes })
         } else if self.max_artifact_bytes > Self::MAX_ARTIFACT_BYTES {
             Err(LimitsError::LargeArtifact(self.max_artifact_bytes))
         } else {
@@ -128,6 +132,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: const { not_zero(16 * MIB) },
+            max_inbound_bytes: const { NonZeroU64::MIN.saturating_add(1024 * MIB as u64 - 1) },
             max_document_bytes: const { not_zero(MIB) },
             max_batch_documents: Self::MAX_BATCH_DOCUMENTS,
             max_documents_in_flight: const { not_zero(4096) },
@@ -171,6 +176,34 @@ impl Default for ConnectionLimits {
             idle_timeout: Duration::from_secs(600),
             max_age: Duration::from_secs(3600),
             age_grace: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A collector's address, `http://HOST:PORT`: spans are sent without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpEndpoint(String);
+
+impl OtlpEndpoint {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OtlpEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for OtlpEndpoint {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        match url.parse::<http::Uri>() {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self(url.to_owned())),
+            _ => Err("an endpoint is a URL such as http://localhost:4317; there is no TLS to it".to_owned()),
         }
     }
 }
@@ -239,6 +272,17 @@ pub enum LimitsError {
         /// The other.
         max_documents_in_flight: NonZeroU32,
     },
+    /// The largest message would be refused however often it is tried.
+    #[error(
+        "max_message_bytes ({max_message_bytes}) is more than max_inbound_bytes ({max_inbound_bytes}), so that the largest \
+         messages would always be refused"
+    )]
+    MessageNeverLetIn {
+        /// The one limit.
+        max_message_bytes: NonZeroU32,
+        /// The other.
+        max_inbound_bytes: NonZeroU64,
+    },
     /// The largest document would be refused with its message.
     #[error(
         "max_document_bytes ({max_document_bytes}) and {MESSAGE_OVERHEAD_BYTES} bytes for the rest of a request are more \
@@ -268,6 +312,11 @@ mod tests {
         assert!(matches!(
             Limits { max_message_bytes: few, ..limits }.check(),
             Err(LimitsError::DocumentFitsNoMessage { .. })
+        ));
+        let little = NonZeroU64::new(1000).unwrap();
+        assert!(matches!(
+            Limits { max_inbound_bytes: little, ..limits }.check(),
+            Err(LimitsError::MessageNeverLetIn { .. })
         ));
         let many = NonZeroU32::new(257).unwrap();
         let long = NonZeroU32::new(900 * MIB + 1).unwrap();

@@ -5,122 +5,28 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod shared;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tonic::transport::Channel;
 use topicd::api::pb;
-use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
-use topicd::api::pb::dataset_service_client::DatasetServiceClient;
-use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::training_job::State;
 
-const DESK: &str = "classifiers/desk";
+use shared::{DESK, Server, labeled, median, quantile, request, row};
+
 /// What is trained while the other one answers.
 const OTHER: &str = "classifiers/other";
 const N_TRAINING: usize = 20_000;
-const N_TOPICS: usize = 8;
-/// Words of a document: about 1.7 kB.
-const N_WORDS: usize = 250;
 /// Calls that wait for an answer at a time, when the server shall have as much to do as it can.
 const N_CALLERS: usize = 32;
 const N_MOVES: usize = 20;
 const N_ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(8);
-
-struct Server {
-    process: Child,
-    channel: Channel,
-    _data_dir: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let data_dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data_dir.path());
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line: serde_json::Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
-            if line["fields"]["message"] == "listening" {
-                break line["fields"]["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // Read to the end, or the pipe fills up and the server waits for us.
-        std::thread::spawn(move || log.count());
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { process, channel, _data_dir: data_dir }
-    }
-
-    fn classifiers(&self) -> ClassifierServiceClient<Channel> {
-        ClassifierServiceClient::new(self.channel.clone())
-    }
-
-    fn models(&self) -> ModelServiceClient<Channel> {
-        ModelServiceClient::new(self.channel.clone())
-    }
-
-    async fn train(&self, classifier: &str, documents: std::ops::Range<usize>, wait_s: i64) -> pb::TrainingJob {
-        let request = pb::TrainRequest {
-            classifier: classifier.to_owned(),
-            inline_examples: Some(pb::InlineExamples { examples: documents.map(labeled).collect() }),
-            wait_timeout: Some(prost_types::Duration { seconds: wait_s, nanos: 0 }),
-            ..Default::default()
-        };
-        self.classifiers().train(request).await.unwrap().into_inner().training_job.unwrap()
-    }
-
-    async fn set(&self, settings: pb::ClassifierSettings) {
-        let request = pb::UpdateClassifierSettingsRequest {
-            classifier: DESK.to_owned(),
-            settings: Some(settings),
-            ..Default::default()
-        };
-        self.models().update_classifier_settings(request).await.unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The same document for the same number: words that all topics have, and some of its own topic's, rare ones less often.
-fn document(number: usize) -> pb::Document {
-    let mut state = number as u64 ^ 0x9E37_79B9_7F4A_7C15;
-    let mut next = |n: u64| {
-        // SplitMix64 (Steele, Lea & Flood 2014).
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (bits ^ (bits >> 31)) % n
-    };
-    let words: Vec<String> = (0..N_WORDS)
-        .map(|place| {
-            let rank = next(200) * next(200) / 4;
-            if place % 10 == 0 { format!("own{}x{rank}", number % N_TOPICS) } else { format!("word{rank}") }
-        })
-        .collect();
-    pb::Document { text: words.join(" "), document_id: number.to_string(), ..Default::default() }
-}
-
-fn labeled(number: usize) -> pb::LabeledDocument {
-    let topics = vec![format!("topic {}", number % N_TOPICS)];
-    pb::LabeledDocument { document: Some(document(number)), topics, ..Default::default() }
-}
-
-fn request(model: &str, number: usize) -> pb::ClassifyRequest {
-    pb::ClassifyRequest { model: model.to_owned(), document: Some(document(number)), ..Default::default() }
-}
 
 /// An answer, and when its call began and ended.
 struct Answered {
@@ -213,19 +119,6 @@ async fn latencies(
     taken
 }
 
-fn quantile(sorted: &[Duration], share: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn row(what: &str, required: &str, seen: &str, holds: bool) {
-    println!("| {what} | {required} | {seen} | {} |", if holds { "holds" } else { "DOESN'T HOLD" });
-}
-
 /// Promotes one version after the other, and goes back, while the server has as much to do as it can.
 async fn move_under_load(server: &Server) {
     let mut expected = HashMap::new();
@@ -287,7 +180,7 @@ async fn train_under_load(server: &Server, requests: &Arc<Vec<pb::ClassifyReques
         more_follows: (n + 1) * 1000 < N_TRAINING,
     });
     let messages = tokio_stream::iter(messages.collect::<Vec<_>>());
-    DatasetServiceClient::new(server.channel.clone()).import_examples(messages).await.unwrap();
+    server.datasets().import_examples(messages).await.unwrap();
     let most = throughput(server, requests, ROUND).await;
     let (mut alone, mut meanwhile, mut ratios, mut n_trainings) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for _ in 0..N_ROUNDS {
@@ -382,7 +275,7 @@ async fn watch_under_load(server: &Server, requests: &Arc<Vec<pb::ClassifyReques
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let server = Server::start().await;
+    let server = Server::start(&[]).await;
     for n in 1..=2 {
         let job = server.train(DESK, 0..n * 400, 60).await;
         assert!(job.promoted, "{job:?}");

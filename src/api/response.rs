@@ -103,6 +103,7 @@ pub fn server_info(
             max_topics: limits.max_topics.get(),
             max_artifact_bytes: limits.max_artifact_bytes.get().into(),
             max_model_bytes: limits.max_model_bytes.get(),
+            max_inbound_bytes: limits.max_inbound_bytes.get(),
             max_training_documents: limits.max_training_documents.get(),
             max_training_bytes: limits.max_training_bytes.get(),
             max_connections: connections.max_connections.get(),

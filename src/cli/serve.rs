@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::CommandResult;
 use crate::artifact::{self, Artifact};
-use crate::config::{ConnectionLimits, Limits, LogFormat, ServeConfig, TraceShare};
+use crate::config::{ConnectionLimits, Limits, LogFormat, OtlpEndpoint, ServeConfig, TraceShare};
 use crate::server::Listeners;
 use crate::service::Services;
 use crate::store::{DataDir, Store};
@@ -55,6 +56,10 @@ pub struct Args {
     /// The largest request message, in bytes.
     #[arg(long, env = "TOPICD_MAX_MESSAGE_BYTES", default_value_t = Limits::default().max_message_bytes)]
     max_message_bytes: NonZeroU32,
+
+    /// The most bytes of request messages on their way in at a time, over all calls.
+    #[arg(long, env = "TOPICD_MAX_INBOUND_BYTES", default_value_t = Limits::default().max_inbound_bytes)]
+    max_inbound_bytes: NonZeroU64,
 
     /// The largest document, in bytes of title and text.
     #[arg(long, env = "TOPICD_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().max_document_bytes)]
@@ -132,9 +137,9 @@ pub struct Args {
         default_value_t = seconds(ConnectionLimits::default().age_grace))]
     connection_grace_seconds: NonZeroU32,
 
-    /// Where spans of calls are sent, over OTLP's gRPC, such as http://localhost:4317. Left out: nowhere.
+    /// Where spans of calls are sent, over OTLP's gRPC without TLS, such as http://localhost:4317. Left out: nowhere.
     #[arg(long, env = "TOPICD_OTLP_ENDPOINT", value_name = "URL")]
-    otlp_endpoint: Option<String>,
+    otlp_endpoint: Option<OtlpEndpoint>,
 
     /// The share of calls whose spans are sent, from 0 to 1, where their callers' traceparent header doesn't say.
     #[arg(long, env = "TOPICD_TRACE_SHARE", value_name = "SHARE", default_value_t = TraceShare::default())]
@@ -165,6 +170,7 @@ impl From<Args> for ServeConfig {
             log_format: args.log_format,
             limits: Limits {
                 max_message_bytes: args.max_message_bytes,
+                max_inbound_bytes: args.max_inbound_bytes,
                 max_document_bytes: args.max_document_bytes,
                 max_batch_documents: args.max_batch_documents,
                 max_documents_in_flight: args.max_documents_in_flight,
@@ -194,6 +200,26 @@ impl From<Args> for ServeConfig {
     }
 }
 
+/// Files that are open besides connections: the database's, listeners, the log.
+const OTHER_FILES: u32 = 100;
+
+/// Has the operating system let the process open as many files as it needs, or says that it doesn't.
+fn make_room_for(max_connections: NonZeroU32) {
+    let wanted = u64::from(max_connections.get().saturating_add(OTHER_FILES));
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(current) = current.filter(|current| *current < wanted) else { return };
+    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let is_raised = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok();
+    let n_files = if is_raised { raised } else { current };
+    if n_files < wanted {
+        tracing::warn!(
+            max_connections,
+            n_files,
+            "this process may open fewer files than connections need; raise its limit (ulimit -n), or lower --max-connections"
+        );
+    }
+}
+
 fn duration(seconds: NonZeroU32) -> Duration {
     Duration::from_secs(seconds.get().into())
 }
@@ -214,18 +240,18 @@ pub fn run(args: Args) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exporter = {
         let _runtime = runtime.enter();
-        let start = |endpoint: &String| Exporter::start(endpoint, config.trace_share);
+        let start = |endpoint: &OtlpEndpoint| Exporter::start(endpoint, config.trace_share);
         config.otlp_endpoint.as_ref().map(start).transpose()?
     };
     telemetry::logs::init(config.log_format, exporter.as_ref())?;
-    let result = runtime.block_on(serve(&config, model));
-    exporter.iter().for_each(Exporter::stop);
+    make_room_for(config.connections.max_connections);
+    let result = runtime.block_on(serve(&config, model, exporter));
     // What still runs has had its time: dropping the runtime would wait for it.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &ServeConfig, model: Artifact) -> CommandResult {
+async fn serve(config: &ServeConfig, model: Artifact, exporter: Option<Exporter>) -> CommandResult {
     let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
     let services = Services::start(store, model, config).await?;
     let grpc = listen(&config.listen).await?;
@@ -237,13 +263,20 @@ async fn serve(config: &ServeConfig, model: Artifact) -> CommandResult {
     let mut signals =
         StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut running = pin!(server::run(listeners, config, services, async { drop(stopped.await) }));
+    let running = async {
+        server::run(listeners, config, services, async { drop(stopped.await) }).await?;
+        if let Some(exporter) = exporter {
+            exporter.stop().await;
+        }
+        Ok(())
+    };
+    let mut running = pin!(running);
     tokio::select! {
-        result = &mut running => return Ok(result?),
+        result = &mut running => return result,
         () = signals.next() => drop(stop.send(())),
     }
     tokio::select! {
-        result = running => Ok(result?),
+        result = running => result,
         () = signals.next() => Err("stopped at once by a second signal; calls in flight were cut off".into()),
     }
 }

@@ -51,6 +51,8 @@ pub struct TermCounts {
     offsets: Vec<usize>,
     features: Vec<u32>,
     counts: Vec<u32>,
+    /// Tokens of each document that are too long to be terms.
+    n_too_long: Vec<u32>,
 }
 
 impl TermCounts {
@@ -73,7 +75,10 @@ impl TermCounts {
             || BigramIndex::of(&documents, unigrams.len()),
             || if character_ngrams { NgramIndex::of(&documents, &unigrams) } else { NgramIndex::default() },
         );
-        let mut counts = Self { unigrams, bigrams, ngrams, offsets: vec![0], features: Vec::new(), counts: Vec::new() };
+        let too_long_of = |tokens: &Vec<u32>| tokens.iter().filter(|&&token| token == NO_TERM).count() as u32;
+        let n_too_long = documents.iter().flatten().map(too_long_of).collect();
+        let (offsets, features, numbers) = (vec![0], Vec::new(), Vec::new());
+        let mut counts = Self { unigrams, bigrams, ngrams, offsets, features, counts: numbers, n_too_long };
         let rows: Vec<Vec<Vec<(u32, u32)>>> =
             documents.par_iter().map(|chunk| chunk.iter().map(|tokens| counts.count_terms(tokens)).collect()).collect();
         for row in rows.iter().flatten() {
@@ -92,6 +97,11 @@ impl TermCounts {
     /// The number of terms.
     pub fn n_features(&self) -> usize {
         self.first_ngram() + self.ngrams.names.len()
+    }
+
+    /// The tokens of a document that are too long to be terms; they count among its tokens all the same.
+    pub fn n_too_long_tokens(&self, document: usize) -> usize {
+        self.n_too_long[document] as usize
     }
 
     /// What a term is made of: unigrams come first, then bigrams, then character n-grams.

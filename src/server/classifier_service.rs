@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Span;
 
 use super::deadline::Deadline;
 use super::drain::Draining;
@@ -16,7 +17,8 @@ use crate::api::pb::{self, classifier_service_server};
 use crate::api::{model_response, request, response, train_request};
 use crate::config::Limits;
 use crate::service::panic::catch_async;
-use crate::service::{ClassifyService, Error, TrainingService};
+use crate::service::{ClassifyService, Error, LiveVersion, TrainingService};
+use crate::telemetry::traces::record_answer;
 
 /// What is left of a call's time for the answer of a caller who waits for a training.
 const REPLY_TIME: Duration = Duration::from_millis(200);
@@ -35,6 +37,7 @@ impl classifier_service_server::ClassifierService for ClassifierService {
     async fn classify(&self, request: Request<pb::ClassifyRequest>) -> Result<Response<pb::ClassifyResponse>, Status> {
         let call = request::classify_call(request.into_inner(), &self.limits)?;
         let answer = self.classify.classify(call).await?;
+        record_answer(&Span::current(), &answer.version.name, 1);
         Ok(Response::new(response::classify_response(answer)))
     }
 
@@ -44,6 +47,9 @@ impl classifier_service_server::ClassifierService for ClassifierService {
     ) -> Result<Response<pb::BatchClassifyResponse>, Status> {
         let call = request::batch_call(request.into_inner(), &self.limits)?;
         let answers = self.classify.classify_batch(call).await?;
+        if let Some(answer) = answers.iter().flatten().next() {
+            record_answer(&Span::current(), &answer.version.name, answers.len());
+        }
         let results = answers.into_iter().map(|answer| {
             let result = match answer {
                 Ok(answer) => BatchResult::Response(response::classify_response(answer)),
@@ -61,7 +67,8 @@ impl classifier_service_server::ClassifierService for ClassifierService {
         request: Request<Streaming<pb::StreamClassifyRequest>>,
     ) -> Result<Response<Self::StreamClassifyStream>, Status> {
         let inbound = Inbound::new("StreamClassify", request, &self.draining);
-        let documents = DocumentStream { service: self.clone(), inbound, n_answered: 0 };
+        let documents =
+            DocumentStream { service: self.clone(), inbound, n_answered: 0, version: None, span: Span::current() };
         Ok(Response::new(stream::unfold(Some(documents), DocumentStream::next).boxed()))
     }
 
@@ -86,7 +93,11 @@ impl classifier_service_server::ClassifierService for ClassifierService {
 struct DocumentStream {
     service: ClassifierService,
     inbound: Inbound<pb::StreamClassifyRequest>,
-    n_answered: u64,
+    n_answered: usize,
+    /// What answered last.
+    version: Option<Arc<LiveVersion>>,
+    /// The call's.
+    span: Span,
 }
 
 impl DocumentStream {
@@ -107,10 +118,13 @@ impl DocumentStream {
         self.n_answered += 1;
         let answer = catch_async(async {
             let call = request::stream_call(request, &self.service.limits)?;
-            Ok(response::classify_response(self.service.classify.classify(call).await?))
+            self.service.classify.classify(call).await
         });
         let result = match answer.await.and_then(|answer: Result<_, Error>| answer) {
-            Ok(response) => StreamResult::Response(response),
+            Ok(answer) => {
+                self.version = Some(Arc::clone(&answer.version));
+                StreamResult::Response(response::classify_response(answer))
+            }
             Err(error) => StreamResult::Error(rpc_status(error)),
         };
         pb::StreamClassifyResponse { result: Some(result) }
@@ -119,6 +133,9 @@ impl DocumentStream {
 
 impl Drop for DocumentStream {
     fn drop(&mut self) {
+        if let Some(version) = &self.version {
+            record_answer(&self.span, &version.name, self.n_answered);
+        }
         tracing::debug!(n_documents = self.n_answered, "StreamClassify ended");
     }
 }

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
+use super::message_budget::MessageBudget;
 use super::request_id;
 use super::status::Refusal;
 use super::whole_body::WholeBody;
@@ -27,6 +28,7 @@ pub(super) struct EdgeLayer {
     pub(super) draining: Draining,
     pub(super) metrics: Arc<Metrics>,
     pub(super) max_header_bytes: NonZeroU32,
+    pub(super) messages: MessageBudget,
     pub(super) is_traced: bool,
 }
 
@@ -34,8 +36,7 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, services: S) -> Edge<S> {
-        let Self { draining, metrics, max_header_bytes, is_traced } = self.clone();
-        Edge { services, draining, metrics, max_header_bytes, is_traced }
+        Edge { services, around: self.clone() }
     }
 }
 
@@ -43,10 +44,7 @@ impl<S> Layer<S> for EdgeLayer {
 #[derive(Debug, Clone)]
 pub(super) struct Edge<S> {
     services: S,
-    draining: Draining,
-    metrics: Arc<Metrics>,
-    max_header_bytes: NonZeroU32,
-    is_traced: bool,
+    around: EdgeLayer,
 }
 
 impl<S> Service<Request<Body>> for Edge<S>
@@ -63,14 +61,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let mut call = MeasuredCall::begin(Arc::clone(&self.metrics), &request, self.is_traced);
+        let mut call = MeasuredCall::begin(Arc::clone(&self.around.metrics), &request, self.around.is_traced);
         let deadline = Deadline::of_call(request.headers(), call.begun());
-        let refusal = header_refusal(request.headers(), self.max_header_bytes);
+        let refusal = header_refusal(request.headers(), self.around.max_header_bytes);
         request.extensions_mut().insert(deadline);
+        request = request.map(|body| self.around.messages.count(body));
         if IMPORTS.contains(&call.path()) {
             request = request.map(|body| Body::new(WholeBody::new(body)));
         }
-        let draining = self.draining.clone();
+        let draining = self.around.draining.clone();
         let span = call.span().clone();
         let answer = span.in_scope(|| self.services.call(request));
         let answered = async move {
@@ -123,13 +122,10 @@ fn header_refusal(headers: &HeaderMap, limit: NonZeroU32) -> Option<Refusal> {
 /// Gives an error the call's id, and one that tonic made itself, such as for a message over the limit, a code and details as
 /// ours have.
 fn with_details(response: Response<Body>, call: &MeasuredCall) -> Response<Body> {
-    let Some(mut status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
-    else {
+    let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) else {
         return response;
     };
-    if status.details().is_empty() {
-        status = Refusal::from_tonic(&status, call.path()).into();
-    }
+    let status = Status::from(Refusal::from_tonic(&status, call.path()));
     call.request_id().add_to(&status).into_http()
 }
 
@@ -171,7 +167,8 @@ mod tests {
         }
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let max_header_bytes = NonZeroU32::new(1000).unwrap();
-        let edge = EdgeLayer { draining, metrics, max_header_bytes, is_traced: false }.layer(services);
+        let messages = MessageBudget::new(1_000_000);
+        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false }.layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }
@@ -230,6 +227,7 @@ mod tests {
             draining: draining.clone(),
             metrics,
             max_header_bytes: limits.max_header_bytes,
+            messages: MessageBudget::new(1_000_000),
             is_traced: false,
         };
         let services = tower::service_fn(|_: Request<Body>| async {

@@ -34,12 +34,14 @@ impl MeasuredCall {
     pub(super) fn begin(metrics: Arc<Metrics>, request: &Request<Body>, is_traced: bool) -> Self {
         let (path, headers) = (request.uri().path(), request.headers());
         let request_id = RequestId::of_call(headers);
+        // Who calls something else can't choose what spans and lines are called.
+        let span = traces::call_span(metrics.method(path), &request_id, headers, is_traced);
         Self {
             metrics,
             path: path.to_owned(),
             begun: Instant::now(),
             code: Code::Cancelled,
-            span: traces::call_span(path, &request_id, headers, is_traced),
+            span,
             request_id,
             _open_call: request.extensions().get::<Activity>().map(Activity::open_call),
         }

@@ -1,6 +1,5 @@
 //! The page that Prometheus reads, over HTTP on an address of its own.
 
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
@@ -21,19 +20,13 @@ use crate::telemetry::metrics::{ClassifierSnapshot, Metrics, Snapshot};
 pub(super) type Connections = (Arc<ConnectionCounters>, NonZeroU32);
 
 /// Serves `/metrics` until it is dropped.
-///
-/// # Errors
-/// The listener fails.
-pub(super) async fn serve(
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    connections: Connections,
-    services: Services,
-) -> io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, connections: Connections, services: Services) {
     let services = Arc::new(services);
     let state = (metrics, connections, Arc::downgrade(&services));
     let page = Router::new().route("/metrics", get(show)).with_state(state);
-    axum::serve(listener, page).await
+    if let Err(error) = axum::serve(listener, page).await {
+        tracing::error!(%error, "metrics aren't served any more");
+    }
 }
 
 /// Connections last as long as whoever reads likes; they don't hold the services, and with them the data directory.

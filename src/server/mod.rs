@@ -11,6 +11,7 @@ mod drain;
 mod edge;
 mod inbound;
 mod measured;
+mod message_budget;
 mod metrics_page;
 mod model_files;
 mod model_service;
@@ -20,7 +21,6 @@ mod traffic_service;
 mod whole_body;
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ use classifier_service::ClassifierService;
 use dataset_service::DatasetService;
 use drain::Draining;
 use edge::EdgeLayer;
+use message_budget::MessageBudget;
 use model_service::ModelService;
 use traffic_service::TrafficService;
 
@@ -120,27 +121,18 @@ pub async fn run(
         draining: draining.clone(),
         metrics: Arc::clone(&metrics),
         max_header_bytes: config.connections.max_header_bytes,
+        messages: MessageBudget::new(config.limits.max_inbound_bytes.get()),
         is_traced: config.otlp_endpoint.is_some(),
     };
     let connections = Arc::new(ConnectionCounters::default());
     let service = edge.layer(routes.prepare());
     let mut serving =
-        pin!(connections::serve(listener, service, config.connections, Arc::clone(&connections), draining));
-
-    // Ends when it is dropped.
-    let mut background = JoinSet::new();
-    background.spawn(services.retraining().run());
-    background.spawn(services.observer().run());
-    background.spawn(services.monitoring().run());
+        Box::pin(connections::serve(listener, service, config.connections, Arc::clone(&connections), draining));
+    let mut background = background(&services);
     if let Some(listener) = metrics_listener {
         tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
         let connections = (connections, config.connections.max_connections);
-        let page = metrics_page::serve(listener, metrics, connections, services.clone());
-        background.spawn(async move {
-            if let Err(error) = page.await {
-                tracing::error!(%error, "metrics aren't served any more");
-            }
-        });
+        background.spawn(metrics_page::serve(listener, metrics, connections, services.clone()));
     }
     let ready = async {
         services.models.wait_for_default().await;
@@ -171,15 +163,25 @@ pub async fn run(
     Ok(())
 }
 
-/// Waits for calls in flight, the end of training jobs and the closing of the database, all together for `drain_timeout`.
+/// What runs beside the calls, until it is dropped.
+fn background(services: &Services) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    background.spawn(services.retraining().run());
+    background.spawn(services.observer().run());
+    background.spawn(services.monitoring().run());
+    background
+}
+
+/// Waits for calls in flight, the end of training jobs and the closing of the database, all together for `drain_timeout`, of
+/// which a tenth is for the last.
 async fn drained(serving: impl Future<Output = ()>, drain_timeout: Duration, services: &Services) {
     let begun = Instant::now();
-    let (served, ()) =
-        tokio::join!(tokio::time::timeout(drain_timeout, serving), services.training.stop(drain_timeout));
+    let for_calls = drain_timeout.mul_f64(0.9);
+    // When that is over, the connections are gone, and with them whoever used the database for a call.
+    let (served, ()) = tokio::join!(tokio::time::timeout(for_calls, serving), services.training.stop(for_calls));
     if served.is_err() {
-        tracing::warn!(timeout = ?drain_timeout, "calls still in flight are cut off");
+        tracing::warn!(timeout = ?for_calls, "calls still in flight are cut off");
     }
-    // It waits for whoever still uses the database, such as a call that was cut off.
     let left = drain_timeout.saturating_sub(begun.elapsed());
     if tokio::time::timeout(left, services.datasets.close()).await.is_err() {
         tracing::warn!("the database couldn't be closed in time; the next start reads what is in its log");

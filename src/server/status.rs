@@ -45,8 +45,16 @@ pub(super) enum Refusal {
          metadata"
     )]
     HeaderTooLarge { n_bytes: usize, limit: u32 },
+    #[error(
+        "the messages on their way to the server would have more bytes than the limit max_inbound_bytes, {limit}; try again when \
+         others have been read"
+    )]
+    TooManyMessageBytes { limit: u64 },
     #[error("{0} isn't a method of this server; reflection lists those that are")]
     UnknownMethod(String),
+    /// Said already, with details.
+    #[error("{}", .0.message())]
+    Said(Status),
     /// What tonic, or its health or reflection service, said.
     #[error("{message}")]
     Transport { code: Code, message: String },
@@ -77,15 +85,24 @@ impl Refusal {
                 metadata.insert("max_header_bytes".to_owned(), limit.to_string());
                 (Code::ResourceExhausted, "HEADER_TOO_LARGE")
             }
+            Self::TooManyMessageBytes { limit } => {
+                details.set_retry_info(Some(RETRY_AFTER));
+                metadata.insert("max_inbound_bytes".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "TOO_MANY_MESSAGE_BYTES")
+            }
             Self::MalformedMessage(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
             Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::Transport { code, .. } => (*code, "TRANSPORT"),
+            Self::Said(status) => (status.code(), "TRANSPORT"),
         };
         (code, reason, metadata, details)
     }
 
     /// Reads a status that tonic made of its own for a call of `path`, before or beside our handlers.
     pub(super) fn from_tonic(status: &Status, path: &str) -> Self {
+        if !status.details().is_empty() {
+            return Self::Said(status.clone());
+        }
         let message = status.message().to_owned();
         match status.code() {
             // "... found 20 bytes, the limit is: 10 bytes"
@@ -94,7 +111,6 @@ impl Refusal {
                 _ => Self::Transport { code: Code::ResourceExhausted, message },
             },
             // Tonic blames the server for messages that it can't read.
-            // Our own INTERNAL has details, and never gets here.
             Code::Internal => Self::MalformedMessage(message),
             Code::Unimplemented if message.is_empty() => Self::UnknownMethod(path.to_owned()),
             code => Self::Transport { code, message },
@@ -250,6 +266,9 @@ fn numbers_in(text: &str) -> Vec<u64> {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
+        if let Refusal::Said(status) = refusal {
+            return status;
+        }
         let (code, reason, metadata, mut details) = refusal.row();
         details.set_error_info(reason, DOMAIN, metadata);
         Self::with_error_details(code, refusal.to_string(), details)

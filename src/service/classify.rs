@@ -7,8 +7,6 @@ use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use super::counters::DocumentCounters;
 use super::error::Error;
 use super::live::LiveVersion;
@@ -119,7 +117,6 @@ impl ClassifyService {
         let ClassifyCall { model, document, options } = call;
         let version = self.models.resolve(&model).await?;
         let admission = self.workers.admit(1)?;
-        note_in_span(&version, 1);
         let witness = self.witness(&model);
         if document.document.n_bytes() <= MAX_INLINE_BYTES {
             return answer(&version, document, &options, Some(&witness));
@@ -138,24 +135,11 @@ impl ClassifyService {
         let version = self.models.resolve(&model).await?;
         let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
         let admission = self.workers.admit(n_documents)?;
-        note_in_span(&version, documents.len());
         let witness = self.witness(&model);
-        let classify_all = move |is_awaited: IsAwaited<'_>| {
-            let answers = documents.into_par_iter().map(|document| {
-                is_awaited().then(|| document.and_then(|document| answer(&version, document, &options, Some(&witness))))
-            });
-            answers.collect()
+        let classify = move |document: Result<AcceptedDocument, Error>| {
+            document.and_then(|document| answer(&version, document, &options, Some(&witness)))
         };
-        self.workers.run(admission, classify_all).await
-    }
-}
-
-/// Says in the call's span which version answers, and on how many documents; only spans that are sent have room for it.
-fn note_in_span(version: &LiveVersion, n_documents: usize) {
-    let span = tracing::Span::current();
-    if span.has_field("topicd.model_version") {
-        span.record("topicd.model_version", tracing::field::display(&version.name));
-        span.record("topicd.document_count", n_documents as u64);
+        self.workers.map(admission, documents, classify).await
     }
 }
 

@@ -5,9 +5,11 @@
 //! the limit too.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Span;
 
 use super::error::Error;
 use super::panic::{catch, panicked};
@@ -57,6 +59,38 @@ impl Workers {
         }
     }
 
+    /// Does `work` to each item on the workers; the results are in the items' order. Calls are worked on in the order in which
+    /// they came. The documents count as in flight until all is done, or, when the caller is gone, left undone.
+    ///
+    /// # Errors
+    /// [`Error::Panicked`].
+    pub async fn map<I, T, W>(&self, admission: Admission, items: Vec<I>, work: W) -> Result<Vec<T>, Error>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+        W: Fn(I) -> T + Send + Sync + 'static,
+    {
+        let n_per_part = items.len().div_ceil(4 * self.pool.current_num_threads()).clamp(1, MAX_PART);
+        let n_parts = items.len().div_ceil(n_per_part);
+        if n_parts == 0 {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        let parts = Arc::new(Parts {
+            work,
+            results: Mutex::new((0..n_parts).map(|_| None).collect()),
+            n_left: AtomicUsize::new(n_parts),
+            end: Mutex::new(Some((admission, reply))),
+        });
+        let mut items = items.into_iter();
+        for place in 0..n_parts {
+            let (parts, part, span) = (Arc::clone(&parts), items.by_ref().take(n_per_part).collect(), Span::current());
+            self.pool.spawn_fifo(move || span.in_scope(|| parts.do_part(place, part)));
+        }
+        drop(parts);
+        answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
     /// Does `work` on the workers, where it may use rayon's parallel iterators. The documents count as in flight until
     /// it is done, even when the caller is gone by then. `work` returns `None` only when nobody waits any more.
     ///
@@ -76,6 +110,62 @@ impl Workers {
     }
 }
 
+/// The documents of a part: enough that handing it on costs nothing, few enough that others don't wait for it.
+const MAX_PART: usize = 16;
+
+/// Where results are sent.
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Items that are worked on in parts, by whoever is free. No thread waits for another one's part: rayon would give it another
+/// call's work meanwhile, and its own call would wait for that, and so on.
+struct Parts<T, W> {
+    work: W,
+    results: Mutex<Vec<Option<Vec<T>>>>,
+    n_left: AtomicUsize,
+    /// Taken when the results are sent.
+    end: Mutex<Option<(Admission, Reply<Vec<T>>)>>,
+}
+
+impl<T, W> Parts<T, W> {
+    fn is_awaited(&self) -> bool {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.as_ref().is_some_and(|(_, reply)| !reply.is_closed())
+    }
+
+    fn do_part<I>(&self, place: usize, part: Vec<I>)
+    where
+        W: Fn(I) -> T,
+    {
+        let results = catch(|| {
+            let results = part.into_iter().map(|item| self.is_awaited().then(|| (self.work)(item)));
+            results.collect::<Option<Vec<T>>>()
+        });
+        match results {
+            Ok(Some(results)) => self.results.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(results),
+            Ok(None) => {}
+            Err(panicked) => self.send(Err(panicked)),
+        }
+        // The last one sees what the others have left.
+        if self.n_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let results = std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner));
+            match results.into_iter().collect::<Option<Vec<_>>>() {
+                Some(results) => self.send(Ok(results.into_iter().flatten().collect())),
+                // Nobody waits any more, or knows that there was a panic.
+                None => drop(self.end.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            }
+        }
+    }
+
+    fn send(&self, results: Result<Vec<T>, Error>) {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((admission, reply)) = end {
+            // In this order: who has an answer sees that its documents aren't in flight any more.
+            drop(admission);
+            let _ = reply.send(results);
+        }
+    }
+}
+
 /// Does `work` on a pool's threads, where it may use rayon's parallel iterators. `work` returns `None` only when nobody waits
 /// any more.
 ///
@@ -87,7 +177,7 @@ pub(super) async fn run_on<T: Send + 'static>(
 ) -> Result<T, Error> {
     let (reply, answer) = oneshot::channel();
     // What is logged there belongs to the call.
-    let span = tracing::Span::current();
+    let span = Span::current();
     pool.spawn(move || {
         let _entered = span.entered();
         // Rayon ends the process when a spawned closure panics.
@@ -123,6 +213,38 @@ mod tests {
         let failed = workers.run(workers.admit(1).unwrap(), |_| -> Option<()> { panic!("a test's panic") }).await;
         assert!(matches!(failed, Err(Error::Panicked(_))), "{failed:?}");
         assert_eq!(workers.run(workers.admit(1).unwrap(), |_| Some(7)).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn results_are_in_the_items_order_and_a_panic_is_an_error() {
+        let workers = workers(1000);
+        for n in [0, 1, 2, 15, 16, 17, 257] {
+            let doubled = workers.map(workers.admit(n).unwrap(), (0..n).collect(), |item| 2 * item).await;
+            assert_eq!(doubled, Ok((0..n).map(|item| 2 * item).collect()));
+            assert_eq!(workers.load().0, 0);
+        }
+        let failed = workers.map(workers.admit(100).unwrap(), (0..100).collect(), |item| assert_ne!(item, 77)).await;
+        assert!(matches!(failed, Err(Error::Panicked(_))), "{failed:?}");
+        assert_eq!(workers.map(workers.admit(1).unwrap(), vec![3], |item| item).await, Ok(vec![3]));
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_done_for_a_caller_who_is_gone() {
+        let workers = workers(1000);
+        let n_done = Arc::new(AtomicUsize::new(0));
+        let (start, started) = std::sync::mpsc::channel::<()>();
+        let (counter, started) = (Arc::clone(&n_done), Mutex::new(started));
+        let call = workers.map(workers.admit(1000).unwrap(), (0..1000).collect::<Vec<u32>>(), move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let _ = started.lock().map(|started| started.recv());
+        });
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, call).await.is_err());
+        // Those that had begun go on when the sender is gone.
+        drop(start);
+        while workers.load().0 > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(n_done.load(Ordering::Relaxed) <= workers.pool.current_num_threads());
     }
 
     #[tokio::test]

@@ -41,8 +41,11 @@ pub fn init(format: LogFormat, exporter: Option<&Exporter>) -> Result<(), Teleme
     };
     // Whatever is logged, calls are traced.
     let is_sent = filter_fn(|metadata| metadata.is_span() && metadata.target() == traces::TARGET);
-    let spans =
-        exporter.map(|exporter| tracing_opentelemetry::layer().with_tracer(exporter.tracer()).with_filter(is_sent));
+    let spans = exporter.map(|exporter| {
+        // Of where a span was made in the source nobody learns anything: it is one place.
+        let layer = tracing_opentelemetry::layer().with_location(false).with_threads(false).with_target(false);
+        layer.with_tracked_inactivity(false).with_tracer(exporter.tracer()).with_filter(is_sent)
+    });
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .with(spans)

@@ -151,9 +151,14 @@ impl Metrics {
         Ok(Self { registry, durations, answered, calls, gauges })
     }
 
+    /// What the method of a request's path is called, such as `topicd.v1.ClassifierService/Classify`; `_OTHER` if it isn't known.
+    pub fn method<'a>(&self, path: &'a str) -> &'a str {
+        if self.answered.contains_key(path) { path.trim_start_matches('/') } else { OTHER_METHOD }
+    }
+
     /// Counts a call that has ended. `path` is that of its request, `/{service}/{method}`.
     pub fn ended(&self, path: &str, code: Code, took: Duration) {
-        let method = if self.answered.contains_key(path) { path.trim_start_matches('/') } else { OTHER_METHOD };
+        let method = self.method(path);
         let code_name = code_name(code);
         self.calls.with_label_values(&[method, code_name]).inc();
         match self.answered.get(path) {
@@ -299,9 +304,7 @@ impl Gauges {
             self.stored.with_label_values(&["versions"]).set(signed(size.n_versions));
         }
     }
-}
 
-impl Gauges {
     /// There from the start, so that an alert is about a series that is known; a comparison with NaN is never true.
     fn set_drift(&self, classifier: &str, indexes: &StabilityIndexes) {
         let StabilityIndexes { topics, confidence, unknown_tokens } = *indexes;

@@ -3,6 +3,8 @@
 //!
 //! Names and attributes are those of OpenTelemetry's conventions for RPC (release candidate of 2025).
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
@@ -16,10 +18,13 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::config::TraceShare;
+use crate::config::{OtlpEndpoint, TraceShare};
 
 /// The target of the spans that are sent. Not a line's in a log: those have the module's.
 pub const TARGET: &str = "topicd::call";
+
+/// How long the end of the process waits for the last spans to be taken.
+const LAST_SPANS_TIME: Duration = Duration::from_secs(1);
 
 /// What sends spans; they are sent in the background, a few seconds late at most.
 #[derive(Debug, Clone)]
@@ -30,9 +35,9 @@ impl Exporter {
     /// known here; what can't be sent is dropped, and logged.
     ///
     /// # Errors
-    /// The endpoint is no URL.
-    pub fn start(endpoint: &str, share: TraceShare) -> Result<Self, opentelemetry_otlp::ExporterBuildError> {
-        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    /// The exporter can't be made of the endpoint.
+    pub fn start(endpoint: &OtlpEndpoint, share: TraceShare) -> Result<Self, opentelemetry_otlp::ExporterBuildError> {
+        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build()?;
         let resource = Resource::builder()
             .with_service_name("topicd")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -51,17 +56,18 @@ impl Exporter {
         self.0.tracer("topicd")
     }
 
-    /// Sends what is left. Blocks for seconds if nobody answers, so not for threads that serve.
-    pub fn stop(&self) {
-        if let Err(error) = self.0.shutdown() {
+    /// Sends what is left, for a second at most.
+    pub async fn stop(self) {
+        // It blocks.
+        let stopped = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(LAST_SPANS_TIME)).await;
+        if let Ok(Err(error)) = stopped {
             tracing::warn!(%error, "the last spans couldn't be sent");
         }
     }
 }
 
-/// A call's span, which [`ClassifyService`](crate::service::ClassifyService) says the version and number of documents in. `path` is its request's, `/{service}/{method}`. What is logged within it has method and id.
-pub fn call_span(path: &str, request_id: &dyn std::fmt::Display, headers: &HeaderMap, is_traced: bool) -> Span {
-    let method = path.trim_start_matches('/');
+/// A call's span. What is logged within it has the method, such as `topicd.v1.ClassifierService/Classify`, and the id.
+pub fn call_span(method: &str, request_id: &dyn std::fmt::Display, headers: &HeaderMap, is_traced: bool) -> Span {
     if !is_traced {
         return tracing::info_span!(target: TARGET, "call", method, %request_id);
     }
@@ -84,6 +90,15 @@ pub fn call_span(path: &str, request_id: &dyn std::fmt::Display, headers: &Heade
         let _ = span.set_parent(parent);
     }
     span
+}
+
+/// Says in a call's span which version answered, and on how many documents; once a call.
+pub fn record_answer(span: &Span, version: &dyn std::fmt::Display, n_documents: usize) {
+    // Spans that aren't sent have no room for it.
+    if span.has_field("topicd.model_version") {
+        span.record("topicd.model_version", tracing::field::display(version));
+        span.record("topicd.document_count", n_documents as u64);
+    }
 }
 
 /// Says in a call's span how it ended; `name` is the code's, such as `OK`.

@@ -21,7 +21,7 @@ pub(super) fn reference(
     for (document, row) in out_of_fold.probabilities.rows().into_iter().enumerate() {
         let most_probable = |best: (usize, f64), (topic, &p): (usize, &f64)| if p > best.1 { (topic, p) } else { best };
         let (topic, probability) = row.iter().enumerate().fold((0, f64::NEG_INFINITY), most_probable);
-        let (mut n_known_tokens, mut n_tokens) = (0, 0);
+        let (mut n_known_tokens, mut n_tokens) = (0, counts.n_too_long_tokens(document));
         for (feature, n) in counts.row(document).take_while(|&(feature, _)| counts.kind(feature) == TermKind::Unigram) {
             n_tokens += n as usize;
             n_known_tokens += if is_known(feature) { n as usize } else { 0 };

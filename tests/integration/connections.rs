@@ -149,6 +149,23 @@ async fn calls_go_on_over_new_connections_when_the_old_ones_are_too_old() {
     .await;
 }
 
+/// Who says nothing, and who doesn't answer the news that the server stops, made it wait to the end of its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_call_does_not_hold_up_the_end() {
+    let server = TestServer::start_with(|config| config.drain_timeout = 10 * LONG).await;
+    let silent = RawClient::silent(server.address).await;
+    let mut deaf = RawClient::begin(server.address, &[]).await;
+    deaf.write(&classify_call(1, article(), &[])).await.unwrap();
+    deaf.read_until(|read| read.kind == DATA).await.unwrap();
+    eventually("they aren't connected", || async {
+        (value_of(&server, "topicd_connections").await == 2.0).then_some(())
+    })
+    .await;
+    server.stop.send(()).unwrap();
+    timeout(LONG, server.running).await.unwrap().unwrap().unwrap();
+    drop((silent, deaf));
+}
+
 /// Calls, again if tonic's client had the call in hand when the connection ended.
 pub(crate) async fn call_until_sent(client: &mut ClassifierServiceClient<Channel>) {
     while let Err(status) = client.classify(request(article())).await {

@@ -119,6 +119,6 @@ async fn stopping_waits_no_longer_than_it_was_told() {
     wait_for_in_flight(&server, n_blocked + 1).await;
     server.stop.send(()).unwrap();
     timeout(LONG, server.running).await.unwrap().unwrap().unwrap();
-    assert!(!call.is_finished());
+    assert!(timeout(LONG, call).await.unwrap().unwrap().is_err());
     drop(release);
 }

@@ -52,6 +52,7 @@ async fn check(limit: &str) {
         "idle_timeout" => idle_timeout().await,
         "max_connection_age" => max_connection_age().await,
         "connection_grace" => connection_grace().await,
+        "max_inbound_bytes" => max_inbound_bytes().await,
         other => panic!("the limit {other} has no case here"),
     }
 }
@@ -283,7 +284,8 @@ async fn max_header_bytes() {
     // In whatever order they are answered; a refusal is a header alone.
     let (mut answered, mut refused) = (BTreeSet::new(), BTreeSet::new());
     while answered.len() + refused.len() < 4 {
-        let read = client.read_until(|read| read.kind == DATA || read.is_end()).await.unwrap();
+        let read = client.read_until(|read| read.kind == DATA || read.is_end());
+        let read = timeout(LONG, read).await.unwrap().unwrap();
         match read.kind {
             DATA => answered.insert(read.stream_id),
             HEADERS if !answered.contains(&read.stream_id) => refused.insert(read.stream_id),
@@ -301,7 +303,7 @@ async fn max_header_bytes() {
 }
 
 async fn handshake_timeout() {
-    let limit = Duration::from_millis(200);
+    let limit = Duration::from_secs(1);
     let server = server(|config| config.connections.handshake_timeout = limit).await;
     let mut begun = RawClient::begin(server.address, &[]).await;
     let connected = Instant::now();
@@ -315,7 +317,7 @@ async fn handshake_timeout() {
 }
 
 async fn idle_timeout() {
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(1);
     let server = server(|config| config.connections.idle_timeout = limit).await;
     let mut idle = RawClient::begin(server.address, &[]).await;
     let mut busy = RawClient::begin(server.address, &[]).await;
@@ -328,7 +330,8 @@ async fn idle_timeout() {
     assert!(answered.elapsed() >= limit - Duration::from_millis(50), "{:?}", answered.elapsed());
     // A call that is open all the time isn't idle.
     busy.write(&frame(DATA, END_STREAM, 1, &grpc_message(&request(article())))).await.unwrap();
-    busy.read_until(|read| read.kind == DATA).await.unwrap();
+    let answered = busy.read_until(|read| matches!(read.kind, DATA | GOAWAY)).await.unwrap();
+    assert_eq!(answered.kind, DATA);
 }
 
 async fn max_connection_age() {
@@ -346,15 +349,51 @@ async fn max_connection_age() {
 
 async fn connection_grace() {
     let server = server(|config| {
-        config.connections.max_age = Duration::from_millis(100);
-        config.connections.age_grace = Duration::from_millis(100);
+        config.connections.max_age = Duration::from_millis(200);
+        config.connections.age_grace = Duration::from_millis(400);
     })
     .await;
+    let begun = Instant::now();
     let (send, requests) = tokio::sync::mpsc::channel(1);
     let mut answers = server.client().await.stream_classify(ReceiverStream::new(requests)).await.unwrap().into_inner();
     send.send(stream_request(article())).await.unwrap();
     assert!(answers.message().await.unwrap().is_some());
     // A call without an end is cut off.
     assert!(timeout(LONG, answers.message()).await.unwrap().is_err());
+    // The age is up to a tenth less.
+    assert!(begun.elapsed() >= Duration::from_millis(580), "{:?}", begun.elapsed());
     drop(send);
+}
+
+async fn max_inbound_bytes() {
+    let server = server(|config| {
+        config.limits.max_message_bytes = non_zero(40_000);
+        config.limits.max_document_bytes = non_zero(30_000);
+        config.limits.max_inbound_bytes = (64 * 1024).try_into().unwrap();
+    })
+    .await;
+    // 30,000 bytes of a message that isn't whole: 30 of the 64 KiB, which are counted whole ones.
+    let mut slow = RawClient::begin(server.address, &[]).await;
+    let message = grpc_message(&batch_of(35_000));
+    slow.write(&begin_call(1, &headers("/topicd.v1.ClassifierService/BatchClassify", &[]))).await.unwrap();
+    for part in message[..30_000].chunks(10_000) {
+        slow.write(&frame(DATA, 0, 1, part)).await.unwrap();
+    }
+    let mut client = server.client().await;
+    // A message has five bytes before it.
+    let over = batch_of(34 * 1024 - 5 + 1);
+    let refusal = eventually("the slow message isn't counted", || {
+        let (mut client, over) = (client.clone(), over.clone());
+        async move { client.batch_classify(over).await.err() }
+    })
+    .await;
+    assert_error(&refusal, Code::ResourceExhausted, "TOO_MANY_MESSAGE_BYTES");
+    assert!(refusal.get_details_retry_info().is_some());
+    client.batch_classify(batch_of(34 * 1024 - 5)).await.unwrap();
+    drop(slow);
+    eventually("it is still counted", || {
+        let (mut client, over) = (client.clone(), over.clone());
+        async move { client.batch_classify(over).await.ok() }
+    })
+    .await;
 }

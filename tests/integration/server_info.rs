@@ -25,6 +25,7 @@ async fn server_info_tells_the_limits_and_the_models() {
         max_artifact_bytes: 536_870_912,
         max_model_bytes: 1_073_741_824,
         max_training_documents: 2_000_000,
+        max_inbound_bytes: 1_073_741_824,
         max_training_bytes: 4_294_967_296,
         max_connections: 1000,
         max_streams_per_connection: 200,

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use topicd::api::pb;
 
 use crate::server_process::{ServerProcess, serve};
-use crate::support::{article, batch, document, request};
+use crate::support::{article, batch, document, request, stream_request};
 
 /// A receiver, as OpenTelemetry's own protocol files define it.
 struct Receiver(mpsc::UnboundedSender<ExportTraceServiceRequest>);
@@ -83,6 +83,9 @@ async fn a_call_is_a_span_under_its_callers() {
         server.classifiers().batch_classify(call).await.unwrap();
         let unknown = pb::ClassifyRequest { model: "classifiers/none".to_owned(), ..request(article()) };
         server.classifiers().classify(unknown).await.unwrap_err();
+        let requests = tokio_stream::iter(vec![stream_request(article()); 200]);
+        let mut answers = server.classifiers().stream_classify(requests).await.unwrap().into_inner();
+        while answers.message().await.unwrap().is_some() {}
     })
     .await;
     let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{spans:#?}"));
@@ -105,6 +108,11 @@ async fn a_call_is_a_span_under_its_callers() {
     let refused = named("topicd.v1.ClassifierService/Classify");
     assert_eq!(attributes(refused)["rpc.response.status_code"], "NOT_FOUND");
     assert!(refused.parent_span_id.is_empty() && refused.trace_id != of_batch.trace_id);
+    // Each document of a stream once added to what is said of its span.
+    let of_stream = named("topicd.v1.ClassifierService/StreamClassify");
+    let seen = attributes(of_stream);
+    assert_eq!((&*seen["topicd.document_count"], &*seen["rpc.response.status_code"]), ("200", "OK"));
+    assert!(of_stream.attributes.len() < 12, "{of_stream:?}");
     assert!(!format!("{spans:?}").contains("secretword"));
 }
 

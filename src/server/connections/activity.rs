@@ -53,16 +53,22 @@ impl Activity {
     /// Returns when so much time has passed since the connection was made and HTTP/2 hasn't begun; otherwise never.
     pub(super) async fn begins_late(&self, limit: Duration) {
         tokio::time::sleep_until(self.0.begun + limit).await;
-        if self.0.n_bytes.load(Ordering::Relaxed) >= HANDSHAKE_BYTES {
+        if self.has_begun() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether so much has come as HTTP/2 begins with.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.n_bytes.load(Ordering::Relaxed) >= HANDSHAKE_BYTES
     }
 
     /// Returns when no call has been open for so long.
     pub(super) async fn is_idle(&self, limit: Duration) {
         loop {
+            // In this order: see the end of a call.
+            let is_open = self.0.n_open_calls.load(Ordering::Acquire) > 0;
             let since = Duration::from_millis(self.0.last_call_ms.load(Ordering::Relaxed));
-            let is_open = self.0.n_open_calls.load(Ordering::Relaxed) > 0;
             let earliest = self.0.begun + since + limit;
             if is_open {
                 tokio::time::sleep(limit).await;

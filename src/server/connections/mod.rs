@@ -33,6 +33,8 @@ pub(super) use self::activity::{Activity, OpenCall};
 /// How often a connection on which nothing comes is asked whether somebody is there, and how long the answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What is on its way when a connection is told to take no more arrives in this time.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long no connection is taken when the operating system has no more of them.
 const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
 /// What HTTP/2 is told of the largest header, in times of the limit: what is between has an answer that says more.
@@ -55,6 +57,7 @@ pub(super) async fn serve<S>(
     let server = Server { service, http: http2_server(&limits), limits, counters, closing };
     let mut connections = JoinSet::new();
     let mut begun = pin!(draining.begun());
+    let mut n_failed = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -67,7 +70,11 @@ pub(super) async fn serve<S>(
             // Closed at once: its caller learns that now, and can go elsewhere.
             (Ok(_), Err(_)) => server.counters.refused(limits.max_connections),
             (Err(error), _) => {
-                tracing::warn!(%error, "a connection couldn't be taken");
+                n_failed += 1_u64;
+                // It may go on for long: told once, and then each time that there are twice as many.
+                if n_failed.is_power_of_two() {
+                    tracing::warn!(%error, n_failed, "a connection couldn't be taken");
+                }
                 tokio::time::sleep(PAUSE_WITHOUT_FILES).await;
             }
         }
@@ -132,12 +139,27 @@ where
             () = tokio::time::sleep(spread(limits.max_age, &activity)) => ConnectionEnd::Age,
             () = closing.begun() => ConnectionEnd::Drain,
         };
-        // Tells the caller to make its next call elsewhere, and ends with the last call that is open.
+        if !activity.has_begun() {
+            return end;
+        }
+        // Tells the caller to make its next call elsewhere, and ends with the last call that is open. A caller who doesn't
+        // answer that isn't waited for when it has no call.
         connection.as_mut().graceful_shutdown();
-        match end {
-            // The drain has a time of its own.
-            ConnectionEnd::Drain => drop(connection.await),
-            _ => drop(tokio::time::timeout(limits.age_grace, connection).await),
+        let is_quiet = async {
+            tokio::time::sleep(FAREWELL).await;
+            activity.is_idle(FAREWELL).await;
+        };
+        let grace = async {
+            match end {
+                // The drain has a time of its own.
+                ConnectionEnd::Drain => std::future::pending().await,
+                _ => tokio::time::sleep(limits.age_grace).await,
+            }
+        };
+        tokio::select! {
+            _ = connection => {}
+            () = is_quiet => {}
+            () = grace => {}
         }
         end
     }

@@ -1,0 +1,177 @@
+//! How much memory messages may take on their way in, over all calls: until a message is whole, nobody else counts it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::status::Refusal;
+
+/// What is counted at a time: a semaphore's permits are 32-bit numbers.
+const UNIT_BYTES: u64 = 1024;
+/// A message's compression flag and length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const HEAD_BYTES: usize = 5;
+
+/// The bytes that are left.
+#[derive(Debug, Clone)]
+pub(super) struct MessageBudget {
+    free: Arc<Semaphore>,
+    limit: u64,
+}
+
+impl MessageBudget {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let units = usize::try_from(max_bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
+        Self { free: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))), limit: max_bytes }
+    }
+
+    /// The same body, whose messages are counted while they come.
+    pub(super) fn count(&self, body: Body) -> Body {
+        let (budget, held, head) = (self.clone(), None, Vec::new());
+        Body::new(CountedBody { body: Some(body), budget, held, n_bytes: 0, head, n_to_come: 0 })
+    }
+
+    /// Has `held` be worth so many bytes.
+    fn hold(&self, held: &mut Option<OwnedSemaphorePermit>, n_bytes: u64) -> Result<(), Refusal> {
+        let n_units = n_bytes.div_ceil(UNIT_BYTES);
+        let n_held = held.as_ref().map_or(0, |held| held.num_permits() as u64);
+        if n_units < n_held {
+            let n_more = usize::try_from(n_held - n_units).unwrap_or(usize::MAX);
+            drop(held.as_mut().and_then(|held| held.split(n_more)));
+            return Ok(());
+        }
+        let refusal = || Refusal::TooManyMessageBytes { limit: self.limit };
+        let n_more = u32::try_from(n_units - n_held).map_err(|_| refusal())?;
+        let more = Arc::clone(&self.free).try_acquire_many_owned(n_more).map_err(|_| refusal())?;
+        match held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A request's body. What was counted for a message is given back when the next one begins, or the body is dropped.
+struct CountedBody {
+    /// `None` after a refusal.
+    body: Option<Body>,
+    budget: MessageBudget,
+    held: Option<OwnedSemaphorePermit>,
+    /// Bytes of the message that comes, or came last.
+    n_bytes: u64,
+    /// The beginning of the message's head, while that isn't whole.
+    head: Vec<u8>,
+    /// Bytes of the message that are still to come, when its head is whole.
+    n_to_come: u64,
+}
+
+impl CountedBody {
+    fn see(&mut self, mut data: &[u8]) -> Result<(), Refusal> {
+        while !data.is_empty() {
+            if self.n_to_come == 0 {
+                if self.head.is_empty() {
+                    self.n_bytes = 0;
+                }
+                let n_head = data.len().min(HEAD_BYTES - self.head.len());
+                self.head.extend_from_slice(&data[..n_head]);
+                self.n_bytes += n_head as u64;
+                data.advance(n_head);
+                if let [_, length @ ..] = &self.head[..]
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    self.n_to_come = u32::from_be_bytes(length).into();
+                    self.head.clear();
+                }
+            } else {
+                let n_seen = self.n_to_come.min(data.len() as u64);
+                self.n_to_come -= n_seen;
+                self.n_bytes += n_seen;
+                data.advance(n_seen as usize);
+            }
+        }
+        self.budget.hold(&mut self.held, self.n_bytes)
+    }
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && let Err(refusal) = this.see(data)
+        {
+            (this.body, this.held) = (None, None);
+            return Poll::Ready(Some(Err(refusal.into())));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(n_bytes: usize) -> Vec<u8> {
+        let mut message = vec![0];
+        message.extend((n_bytes as u32).to_be_bytes());
+        message.resize(HEAD_BYTES + n_bytes, 7);
+        message
+    }
+
+    fn counted(budget: &MessageBudget) -> CountedBody {
+        let (budget, held, head) = (budget.clone(), None, Vec::new());
+        CountedBody { body: None, budget, held, n_bytes: 0, head, n_to_come: 0 }
+    }
+
+    #[test]
+    fn a_message_is_counted_until_the_next_begins_however_it_is_cut() {
+        let budget = MessageBudget::new(8 * 1024);
+        let mut stream = message(5000);
+        stream.extend(message(3000));
+        stream.extend(message(0));
+        stream.extend(message(1));
+        for n_at_once in [1, 2, 3, 7, 1024, 20_000] {
+            let mut body = counted(&budget);
+            let mut most = 0;
+            for data in stream.chunks(n_at_once) {
+                body.see(data).unwrap();
+                most = most.max(8 - budget.free.available_permits());
+            }
+            // What ends in one piece with the beginning of the next is given back at once.
+            assert!(most <= 5 && (most >= 4 || n_at_once > 5000), "{n_at_once}: {most}");
+            assert_eq!((body.n_bytes, budget.free.available_permits()), (6, 7), "{n_at_once}");
+            drop(body);
+            assert_eq!(budget.free.available_permits(), 8);
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_together_is_refused_until_something_is_given_back() {
+        let budget = MessageBudget::new(8 * 1024);
+        let (mut first, mut second) = (counted(&budget), counted(&budget));
+        first.see(&message(4 * 1024 - HEAD_BYTES)).unwrap();
+        second.see(&message(4 * 1024 - HEAD_BYTES)).unwrap();
+        let mut third = counted(&budget);
+        assert!(matches!(third.see(&[0]), Err(Refusal::TooManyMessageBytes { limit: 8192 })));
+        drop(first);
+        third.see(&message(3000)).unwrap();
+    }
+}
