@@ -95,9 +95,18 @@ impl Server {
         documents: std::ops::Range<usize>,
         wait_s: i64,
     ) -> pb::TrainingJob {
+        self.train_on(classifier, documents.map(labeled).collect(), wait_s).await
+    }
+
+    pub(crate) async fn train_on(
+        &self,
+        classifier: &str,
+        examples: Vec<pb::LabeledDocument>,
+        wait_s: i64,
+    ) -> pb::TrainingJob {
         let request = pb::TrainRequest {
             classifier: classifier.to_owned(),
-            inline_examples: Some(pb::InlineExamples { examples: documents.map(labeled).collect() }),
+            inline_examples: Some(pb::InlineExamples { examples }),
             wait_timeout: Some(prost_types::Duration { seconds: wait_s, nanos: 0 }),
             ..Default::default()
         };

@@ -1,6 +1,7 @@
 //! What every call passes on its way in and out, around all services: the end of lasting answers while the server stops,
 //! the deadline, catching panics, details for the statuses that tonic makes itself, and measuring.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +20,7 @@ use super::message_budget::MessageBudget;
 use super::request_id;
 use super::status::Refusal;
 use super::whole_body::WholeBody;
+use crate::service;
 use crate::service::panic::catch_async;
 use crate::telemetry::metrics::Metrics;
 
@@ -30,6 +32,8 @@ pub(super) struct EdgeLayer {
     pub(super) max_header_bytes: NonZeroU32,
     pub(super) messages: MessageBudget,
     pub(super) is_traced: bool,
+    /// Whether there is room for a document at all.
+    pub(super) has_room: HasRoom,
 }
 
 impl<S> Layer<S> for EdgeLayer {
@@ -37,6 +41,16 @@ impl<S> Layer<S> for EdgeLayer {
 
     fn layer(&self, services: S) -> Edge<S> {
         Edge { services, around: self.clone() }
+    }
+}
+
+/// Says when calls with documents would be refused whatever they have.
+#[derive(Clone)]
+pub(super) struct HasRoom(pub(super) Arc<dyn Fn() -> Result<(), service::Error> + Send + Sync>);
+
+impl fmt::Debug for HasRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HasRoom")
     }
 }
 
@@ -63,7 +77,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let mut call = MeasuredCall::begin(Arc::clone(&self.around.metrics), &request, self.around.is_traced);
         let deadline = Deadline::of_call(request.headers(), call.begun());
-        let refusal = header_refusal(request.headers(), self.around.max_header_bytes);
+        let refusal = self.refusal(&call, &request);
         request.extensions_mut().insert(deadline);
         request = request.map(|body| self.around.messages.count(body));
         if IMPORTS.contains(&call.path()) {
@@ -71,24 +85,28 @@ where
         }
         let draining = self.around.draining.clone();
         let span = call.span().clone();
-        let answer = span.in_scope(|| self.services.call(request));
+        // A call that is refused isn't read: decoding what nobody answers is what an overloaded server has no time for.
+        let answer = match refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(span.in_scope(|| self.services.call(request))),
+        };
         let answered = async move {
-            let response = if let Some(refusal) = refusal {
-                refuse(refusal)
-            } else if !is_ours(call.path()) {
+            let response = match answer {
+                Err(refusal) => refuse(refusal),
                 // Health and reflection answer to the end, but don't hold it up.
-                answer.await?.map(|body| Body::new(UntilDrain::new(body, draining)))
-            } else {
+                Ok(answer) if !is_ours(call.path()) => {
+                    answer.await?.map(|body| Body::new(UntilDrain::new(body, draining)))
+                }
                 // Also while the server stops: connections have been told to send no more, so that what comes is what was
                 // on its way, and its caller won't send it elsewhere.
-                tokio::select! {
+                Ok(answer) => tokio::select! {
                     biased;
                     answer = catch_async(answer) => match answer {
                         Ok(response) => response?,
                         Err(panicked) => refuse(panicked.into()),
                     },
                     () = deadline.passed() => refuse(Refusal::DeadlineExceeded),
-                }
+                },
             };
             let mut response = with_details(response, &call);
             response.headers_mut().insert(request_id::NAME, call.request_id().header());
@@ -100,6 +118,19 @@ where
         Box::pin(answered.instrument(span))
     }
 }
+
+impl<S> Edge<S> {
+    /// Why a call is refused before it is read.
+    fn refusal(&self, call: &MeasuredCall, request: &Request<Body>) -> Option<Refusal> {
+        let of_header = header_refusal(request.headers(), self.around.max_header_bytes);
+        let has_room = || if WITH_DOCUMENTS.contains(&call.path()) { (self.around.has_room.0)() } else { Ok(()) };
+        of_header.or_else(|| has_room().err().map(Refusal::from))
+    }
+}
+
+/// The calls whose documents have to be let in.
+const WITH_DOCUMENTS: [&str; 2] =
+    ["/topicd.v1.ClassifierService/Classify", "/topicd.v1.ClassifierService/BatchClassify"];
 
 /// The calls that do something at the end of their streams.
 const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
@@ -143,6 +174,10 @@ mod tests {
     use super::*;
     use crate::server::drain;
 
+    fn always() -> HasRoom {
+        HasRoom(Arc::new(|| Ok(())))
+    }
+
     /// Calls a method of ours that does `work`, with the headers given, and reads the status.
     async fn call<F>(work: F, headers: &[(&'static str, &str)]) -> Status
     where
@@ -168,7 +203,8 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let max_header_bytes = NonZeroU32::new(1000).unwrap();
         let messages = MessageBudget::new(1_000_000);
-        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false }.layer(services);
+        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false, has_room: always() }
+            .layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }
@@ -229,6 +265,7 @@ mod tests {
             max_header_bytes: limits.max_header_bytes,
             messages: MessageBudget::new(1_000_000),
             is_traced: false,
+            has_room: always(),
         };
         let services = tower::service_fn(|_: Request<Body>| async {
             Ok::<_, Infallible>(Response::new(Body::new(Panicking(false))))

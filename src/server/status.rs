@@ -238,7 +238,7 @@ fn service_row(error: &Error) -> Row {
             metadata.insert("id".to_owned(), id.to_string());
             (Code::Internal, "STORE_FAILED")
         }
-        Error::Overloaded { limit, .. } => {
+        Error::Overloaded { limit, .. } | Error::NoRoom { limit } => {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_documents_in_flight".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "OVERLOADED")

@@ -164,6 +164,14 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
+    /// As many documents are in flight as may be.
+    #[error(
+        "as many documents are in flight as the limit max_documents_in_flight ({limit}) allows; try again a little later"
+    )]
+    NoRoom {
+        /// The limit.
+        limit: u32,
+    },
     /// The server is stopping.
     #[error("the server is stopping; call again, to reach another one or this one when it is back")]
     Stopping,

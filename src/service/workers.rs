@@ -48,6 +48,14 @@ impl Workers {
         (limit.saturating_sub(self.free.available_permits() as u64), limit)
     }
 
+    /// Whether there is no room for a single document: then whatever a call has is refused, and needn't be read.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`].
+    pub fn check_room(&self) -> Result<(), Error> {
+        if self.free.available_permits() > 0 { Ok(()) } else { Err(Error::NoRoom { limit: self.limit }) }
+    }
+
     /// Lets documents in, or refuses them at once.
     ///
     /// # Errors
