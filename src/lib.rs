@@ -5,8 +5,8 @@
 //! - The core, free of network and async; it builds with `--no-default-features`. [`document`] is what is sorted,
 //!   [`formats`] reads it from files. [`text`] makes terms of it, [`features`] a TF-IDF row, [`linear`] raw scores,
 //!   [`calibration`] probabilities, [`decision`] an answer, [`abstention`] none, [`explanation`] the reason;
-//!   [`evaluation`] measures answers, [`drift`] counts them. A [`classifier`] is all of these, fitted; [`topic_description`] tells what it knows of
-//!   a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`], and
+//!   [`evaluation`] measures answers, [`drift`] counts them. A [`classifier`] is all of these, fitted; [`topic_description`]
+//!   tells what it knows of a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`], and
 //!   [`report`] is the page about that.
 //! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps documents, versions
 //!   and jobs for good, [`service`] answers calls and trains, [`api`] converts protobuf, [`server`] speaks gRPC, [`cli`] is

@@ -155,7 +155,8 @@ pub struct Args {
         default_value_t = ServeConfig::default().lame_duck.as_secs())]
     lame_duck_seconds: u64,
 
-    /// How many seconds calls in flight may go on after that. A second signal ends the server at once, at any time.
+    /// How many seconds calls in flight, and after nine tenths of them the closing of the database, may take after that. A
+    /// second signal ends the server at once, at any time.
     #[arg(long, env = "TOPICD_DRAIN_SECONDS", default_value_t = ServeConfig::default().drain_timeout.as_secs())]
     drain_seconds: u64,
 }

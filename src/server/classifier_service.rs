@@ -107,7 +107,7 @@ impl DocumentStream {
         match this.inbound.next().await {
             Ok(Some(request)) => Some((Ok(this.answer(request).await), Some(this))),
             Ok(None) => None,
-            Err(refusal) => Some((Err(refusal.into()), None)),
+            Err(status) => Some((Err(status), None)),
         }
     }
 

@@ -132,7 +132,7 @@ async fn import(
     datasets: &Datasets,
     limits: &Limits,
     mut messages: Inbound<pb::ImportExamplesRequest>,
-) -> Result<ImportOutcome, Refusal> {
+) -> Result<ImportOutcome, Status> {
     // A stream without a message is told what the first one lacks.
     let first = messages.next().await?.unwrap_or_default();
     let ImportMessage { classifier, examples, mut more_follows } =
@@ -147,17 +147,17 @@ async fn import(
             n_before += message.examples.len() as u64;
             datasets.stage(&mut import, &message.examples).await?;
         }
-        if more_follows { Err(train_request::ended_early().into()) } else { Ok(()) }
+        if more_follows { Err(Status::from(train_request::ended_early())) } else { Ok(()) }
     };
     finish(datasets, staged.await, import).await
 }
 
-async fn finish(datasets: &Datasets, staged: Result<(), Refusal>, import: Import) -> Result<ImportOutcome, Refusal> {
+async fn finish(datasets: &Datasets, staged: Result<(), Status>, import: Import) -> Result<ImportOutcome, Status> {
     match staged {
         Ok(()) => Ok(datasets.publish(import).await?),
-        Err(refusal) => {
+        Err(status) => {
             datasets.discard(import).await;
-            Err(refusal)
+            Err(status)
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What every call passes on its way in and out, around all services: the end of lasting answers while the server stops,
 //! the deadline, catching panics, details for the statuses that tonic makes itself, and measuring.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,14 +17,14 @@ use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
 use super::message_budget::MessageBudget;
 use super::request_id;
-use super::status::Refusal;
+use super::status::{Refusal, with_details};
 use super::whole_body::WholeBody;
 use crate::service;
 use crate::service::panic::catch_async;
 use crate::telemetry::metrics::Metrics;
 
 /// Lays an [`Edge`] around a service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct EdgeLayer {
     pub(super) draining: Draining,
     pub(super) metrics: Arc<Metrics>,
@@ -33,32 +32,26 @@ pub(super) struct EdgeLayer {
     pub(super) messages: MessageBudget,
     pub(super) is_traced: bool,
     /// Whether there is room for a document at all.
-    pub(super) has_room: HasRoom,
+    pub(super) check_room: CheckRoom,
 }
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, services: S) -> Edge<S> {
-        Edge { services, around: self.clone() }
+        Edge { services, around: Arc::new(self.clone()) }
     }
 }
 
 /// Says when calls with documents would be refused whatever they have.
-#[derive(Clone)]
-pub(super) struct HasRoom(pub(super) Arc<dyn Fn() -> Result<(), service::Error> + Send + Sync>);
-
-impl fmt::Debug for HasRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HasRoom")
-    }
-}
+pub(super) type CheckRoom = Arc<dyn Fn() -> Result<(), service::Error> + Send + Sync>;
 
 /// All services, and what is around them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Edge<S> {
     services: S,
-    around: EdgeLayer,
+    /// One for all calls: hyper has each call done by a clone.
+    around: Arc<EdgeLayer>,
 }
 
 impl<S> Service<Request<Body>> for Edge<S>
@@ -108,7 +101,7 @@ where
                     () = deadline.passed() => refuse(Refusal::DeadlineExceeded),
                 },
             };
-            let mut response = with_details(response, &call);
+            let mut response = told(response, &call);
             response.headers_mut().insert(request_id::NAME, call.request_id().header());
             if let Some(status) = Status::from_header_map(response.headers()) {
                 call.set_code(status.code());
@@ -123,8 +116,8 @@ impl<S> Edge<S> {
     /// Why a call is refused before it is read.
     fn refusal(&self, call: &MeasuredCall, request: &Request<Body>) -> Option<Refusal> {
         let of_header = header_refusal(request.headers(), self.around.max_header_bytes);
-        let has_room = || if WITH_DOCUMENTS.contains(&call.path()) { (self.around.has_room.0)() } else { Ok(()) };
-        of_header.or_else(|| has_room().err().map(Refusal::from))
+        let check_room = || WITH_DOCUMENTS.contains(&call.path()).then(|| (self.around.check_room)().err()).flatten();
+        of_header.or_else(|| check_room().map(Refusal::from))
     }
 }
 
@@ -152,12 +145,11 @@ fn header_refusal(headers: &HeaderMap, limit: NonZeroU32) -> Option<Refusal> {
 
 /// Gives an error the call's id, and one that tonic made itself, such as for a message over the limit, a code and details as
 /// ours have.
-fn with_details(response: Response<Body>, call: &MeasuredCall) -> Response<Body> {
+fn told(response: Response<Body>, call: &MeasuredCall) -> Response<Body> {
     let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) else {
         return response;
     };
-    let status = Status::from(Refusal::from_tonic(&status, call.path()));
-    call.request_id().add_to(&status).into_http()
+    call.request_id().add_to(&with_details(status, call.path())).into_http()
 }
 
 #[cfg(test)]
@@ -174,8 +166,8 @@ mod tests {
     use super::*;
     use crate::server::drain;
 
-    fn always() -> HasRoom {
-        HasRoom(Arc::new(|| Ok(())))
+    fn always() -> CheckRoom {
+        Arc::new(|| Ok(()))
     }
 
     /// Calls a method of ours that does `work`, with the headers given, and reads the status.
@@ -203,7 +195,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let max_header_bytes = NonZeroU32::new(1000).unwrap();
         let messages = MessageBudget::new(1_000_000);
-        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false, has_room: always() }
+        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false, check_room: always() }
             .layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
@@ -265,7 +257,7 @@ mod tests {
             max_header_bytes: limits.max_header_bytes,
             messages: MessageBudget::new(1_000_000),
             is_traced: false,
-            has_room: always(),
+            check_room: always(),
         };
         let services = tower::service_fn(|_: Request<Body>| async {
             Ok::<_, Infallible>(Response::new(Body::new(Panicking(false))))

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::deadline::Deadline;
 use super::drain::Draining;
-use super::status::Refusal;
+use super::status::{Refusal, with_details};
 
 /// The messages of a call to `method` that are still to come.
 pub(super) struct Inbound<T> {
@@ -29,11 +29,11 @@ impl<T> Inbound<T> {
     }
 
     /// The next message; `None` when there are no more. After an error nothing may be asked for.
-    pub(super) async fn next(&mut self) -> Result<Option<T>, Refusal> {
+    pub(super) async fn next(&mut self) -> Result<Option<T>, Status> {
         tokio::select! {
             biased;
-            refusal = &mut self.stop => Err(refusal),
-            message = self.messages.message() => message.map_err(|status| Refusal::from_tonic(&status, self.method)),
+            refusal = &mut self.stop => Err(refusal.into()),
+            message = self.messages.message() => message.map_err(|status| with_details(status, self.method)),
         }
     }
 }

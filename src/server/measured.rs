@@ -15,13 +15,14 @@ use super::connections::{Activity, OpenCall};
 use super::drain::trailers;
 use super::request_id::RequestId;
 use crate::service::panic::catch;
-use crate::telemetry::metrics::{Metrics, code_name};
+use crate::telemetry::metrics::{Method, Metrics, code_name};
 use crate::telemetry::traces;
 
 /// A call that counts when this is dropped.
 pub(super) struct MeasuredCall {
     metrics: Arc<Metrics>,
     path: String,
+    method: Arc<Method>,
     begun: Instant,
     code: Code,
     request_id: RequestId,
@@ -35,9 +36,11 @@ impl MeasuredCall {
         let (path, headers) = (request.uri().path(), request.headers());
         let request_id = RequestId::of_call(headers);
         // Who calls something else can't choose what spans and lines are called.
-        let span = traces::call_span(metrics.method(path), &request_id, headers, is_traced);
+        let method = Arc::clone(metrics.method(path));
+        let span = traces::call_span(method.name(), &request_id, headers, is_traced);
         Self {
             metrics,
+            method,
             path: path.to_owned(),
             begun: Instant::now(),
             code: Code::Cancelled,
@@ -89,7 +92,7 @@ impl Drop for MeasuredCall {
         let took = self.begun.elapsed();
         let _entered = self.span.enter();
         traces::record_end(&self.span, self.code, code_name(self.code));
-        self.metrics.ended(&self.path, self.code, took);
+        self.metrics.ended(&self.method, self.code, took);
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(code = ?self.code, microseconds, "call");
     }

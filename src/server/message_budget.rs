@@ -32,8 +32,7 @@ impl MessageBudget {
 
     /// The same body, whose messages are counted while they come.
     pub(super) fn count(&self, body: Body) -> Body {
-        let (budget, held, head) = (self.clone(), None, Vec::new());
-        Body::new(CountedBody { body: Some(body), budget, held, n_bytes: 0, head, n_to_come: 0 })
+        Body::new(CountedBody::new(Some(body), self.clone()))
     }
 
     /// Has `held` be worth so many bytes.
@@ -65,27 +64,29 @@ struct CountedBody {
     /// Bytes of the message that comes, or came last.
     n_bytes: u64,
     /// The beginning of the message's head, while that isn't whole.
-    head: Vec<u8>,
+    head: [u8; HEAD_BYTES],
+    n_head: usize,
     /// Bytes of the message that are still to come, when its head is whole.
     n_to_come: u64,
 }
 
 impl CountedBody {
+    fn new(body: Option<Body>, budget: MessageBudget) -> Self {
+        Self { body, budget, held: None, n_bytes: 0, head: [0; HEAD_BYTES], n_head: 0, n_to_come: 0 }
+    }
+
     fn see(&mut self, mut data: &[u8]) -> Result<(), Refusal> {
         while !data.is_empty() {
             if self.n_to_come == 0 {
-                if self.head.is_empty() {
+                if self.n_head == 0 {
                     self.n_bytes = 0;
                 }
-                let n_head = data.len().min(HEAD_BYTES - self.head.len());
-                self.head.extend_from_slice(&data[..n_head]);
-                self.n_bytes += n_head as u64;
-                data.advance(n_head);
-                if let [_, length @ ..] = &self.head[..]
-                    && let Ok(length) = <[u8; 4]>::try_from(length)
-                {
-                    self.n_to_come = u32::from_be_bytes(length).into();
-                    self.head.clear();
+                self.head[self.n_head] = data.get_u8();
+                self.n_head += 1;
+                self.n_bytes += 1;
+                if self.n_head == HEAD_BYTES {
+                    let [_, length @ ..] = self.head;
+                    (self.n_to_come, self.n_head) = (u32::from_be_bytes(length).into(), 0);
                 }
             } else {
                 let n_seen = self.n_to_come.min(data.len() as u64);
@@ -137,8 +138,7 @@ mod tests {
     }
 
     fn counted(budget: &MessageBudget) -> CountedBody {
-        let (budget, held, head) = (budget.clone(), None, Vec::new());
-        CountedBody { body: None, budget, held, n_bytes: 0, head, n_to_come: 0 }
+        CountedBody::new(None, budget.clone())
     }
 
     #[test]

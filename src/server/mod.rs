@@ -46,7 +46,7 @@ use crate::telemetry::metrics::Metrics;
 use classifier_service::ClassifierService;
 use dataset_service::DatasetService;
 use drain::Draining;
-use edge::{EdgeLayer, HasRoom};
+use edge::EdgeLayer;
 use message_budget::MessageBudget;
 use model_service::ModelService;
 use traffic_service::TrafficService;
@@ -118,14 +118,13 @@ pub async fn run(
     let routes = routes(config, &services, &health, &draining)?;
     let metrics = Arc::new(Metrics::new(&methods()?)?);
     let classify = Arc::clone(&services.classify);
-    let has_room = Arc::new(move || classify.workers().check_room());
     let edge = EdgeLayer {
         draining: draining.clone(),
         metrics: Arc::clone(&metrics),
         max_header_bytes: config.connections.max_header_bytes,
         messages: MessageBudget::new(config.limits.max_inbound_bytes.get()),
         is_traced: config.otlp_endpoint.is_some(),
-        has_room: HasRoom(has_room),
+        check_room: Arc::new(move || classify.workers().check_room()),
     };
     let connections = Arc::new(ConnectionCounters::default());
     let service = edge.layer(routes.prepare());

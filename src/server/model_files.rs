@@ -4,7 +4,6 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::Status;
 
 use super::inbound::Inbound;
-use super::status::Refusal;
 use crate::api::pb::export_model_version_response::Part;
 use crate::api::{model_file_request, model_response, pb};
 use crate::config::Limits;
@@ -23,7 +22,7 @@ pub(super) async fn import(
     model_files: &ModelFiles,
     limits: &Limits,
     mut messages: Inbound<pb::ImportModelVersionRequest>,
-) -> Result<VersionInfo, Refusal> {
+) -> Result<VersionInfo, Status> {
     // A stream without a message is told what the first one lacks.
     let first = messages.next().await?.unwrap_or_default();
     let call = model_file_request::import_call(first, limits)?;

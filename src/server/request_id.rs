@@ -1,12 +1,12 @@
 //! The id of a call: what its logs, its trace, its answer and its error are found by.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 use tonic_types::StatusExt;
+
+use crate::service::panic::IncidentId;
 
 /// The header, of requests and answers.
 pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,7 +23,7 @@ impl RequestId {
         let given = headers.get(NAME).filter(|given| {
             (1..=MAX_BYTES).contains(&given.len()) && given.as_bytes().iter().all(u8::is_ascii_graphic)
         });
-        let mut id = given.cloned().or_else(|| HeaderValue::try_from(new_id()).ok());
+        let mut id = given.cloned().or_else(|| HeaderValue::try_from(IncidentId::random().to_string()).ok());
         // Each is sent once: HTTP/2 needn't remember it for the next header.
         id.iter_mut().for_each(|id| id.set_sensitive(true));
         Self(id.unwrap_or(HeaderValue::from_static("")))
@@ -41,11 +41,6 @@ impl RequestId {
         let metadata = status.metadata().clone();
         Status::with_error_details_and_metadata(status.code(), status.message(), details, metadata)
     }
-}
-
-/// Every `RandomState` has other keys, so its hash of nothing is as good as a random number.
-fn new_id() -> String {
-    format!("{:016x}", RandomState::new().hash_one(()))
 }
 
 impl fmt::Display for RequestId {

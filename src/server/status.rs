@@ -52,9 +52,6 @@ pub(super) enum Refusal {
     TooManyMessageBytes { limit: u64 },
     #[error("{0} isn't a method of this server; reflection lists those that are")]
     UnknownMethod(String),
-    /// Said already, with details.
-    #[error("{}", .0.message())]
-    Said(Status),
     /// What tonic, or its health or reflection service, said.
     #[error("{message}")]
     Transport { code: Code, message: String },
@@ -93,16 +90,12 @@ impl Refusal {
             Self::MalformedMessage(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
             Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::Transport { code, .. } => (*code, "TRANSPORT"),
-            Self::Said(status) => (status.code(), "TRANSPORT"),
         };
         (code, reason, metadata, details)
     }
 
     /// Reads a status that tonic made of its own for a call of `path`, before or beside our handlers.
-    pub(super) fn from_tonic(status: &Status, path: &str) -> Self {
-        if !status.details().is_empty() {
-            return Self::Said(status.clone());
-        }
+    fn from_tonic(status: &Status, path: &str) -> Self {
         let message = status.message().to_owned();
         match status.code() {
             // "... found 20 bytes, the limit is: 10 bytes"
@@ -116,6 +109,12 @@ impl Refusal {
             code => Self::Transport { code, message },
         }
     }
+}
+
+/// The status of a call of `path`, or of a message of it, as callers are told it: ours, which has details, as it is, and one that
+/// tonic made with a code and details as ours have.
+pub(super) fn with_details(status: Status, path: &str) -> Status {
+    if status.details().is_empty() { Refusal::from_tonic(&status, path).into() } else { status }
 }
 
 /// The rows of the service's own reasons.
@@ -266,9 +265,6 @@ fn numbers_in(text: &str) -> Vec<u64> {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        if let Refusal::Said(status) = refusal {
-            return status;
-        }
         let (code, reason, metadata, mut details) = refusal.row();
         details.set_error_info(reason, DOMAIN, metadata);
         Self::with_error_details(code, refusal.to_string(), details)
@@ -298,7 +294,7 @@ mod tests {
 
     #[test]
     fn tonics_own_statuses_are_told_apart() {
-        let read = |status: Status| Status::from(Refusal::from_tonic(&status, "/topicd.v1.ClassifierService/Guess"));
+        let read = |status: Status| with_details(status, "/topicd.v1.ClassifierService/Guess");
         let reason = |status: &Status| status.get_details_error_info().unwrap().reason;
 
         let status = read(Status::unimplemented(""));

@@ -12,6 +12,13 @@ use super::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncidentId(u64);
 
+impl IncidentId {
+    /// Another one: every `RandomState` has other keys, so its hash of nothing is as good as a random number.
+    pub fn random() -> Self {
+        Self(RandomState::new().hash_one(()))
+    }
+}
+
 impl fmt::Display for IncidentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -33,7 +40,7 @@ pub async fn catch_async<F: Future>(work: F) -> Result<F::Output, Error> {
 
 /// Logs an error that callers aren't told, and gives it its id.
 pub(crate) fn incident(error: &dyn std::error::Error) -> IncidentId {
-    let id = new_id();
+    let id = IncidentId::random();
     let mut causes = Vec::new();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -44,15 +51,10 @@ pub(crate) fn incident(error: &dyn std::error::Error) -> IncidentId {
     id
 }
 
-/// Every `RandomState` has other keys, so its hash of nothing is as good as a random number.
-fn new_id() -> IncidentId {
-    IncidentId(RandomState::new().hash_one(()))
-}
-
 /// Gives a panic its id. The panic's own words were logged by the panic hook, on the same thread, just before; they
 /// are not repeated to the caller, since they may hold what another part of the program knows.
 pub(crate) fn panicked() -> Error {
-    let id = new_id();
+    let id = IncidentId::random();
     tracing::error!(%id, "a panic was caught");
     Error::Panicked(id)
 }

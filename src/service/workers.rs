@@ -99,8 +99,7 @@ impl Workers {
         answer.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    /// Does `work` on the workers, where it may use rayon's parallel iterators. The documents count as in flight until
-    /// it is done, even when the caller is gone by then. `work` returns `None` only when nobody waits any more.
+    /// Does `work` on one of the workers; what has parts is for [`Self::map`]. The documents count as in flight until it is done, even when the caller is gone by then. `work` returns `None` only when nobody waits any more.
     ///
     /// # Errors
     /// [`Error::Panicked`].

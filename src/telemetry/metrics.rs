@@ -5,13 +5,13 @@
 //! what is topicd's own begins with `topicd_`. Units are seconds and bytes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Counter, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tonic::Code;
 
@@ -54,11 +54,27 @@ const CODES: [(Code, &str); 17] = [
 pub struct Metrics {
     registry: Registry,
     durations: HistogramVec,
-    /// Durations of answered calls, by the path of the method: found without a lock.
-    answered: HashMap<String, Histogram>,
+    /// By the path of a request, `/{service}/{method}`.
+    methods: HashMap<String, Arc<Method>>,
+    other: Arc<Method>,
     calls: IntCounterVec,
     /// Set by one reader at a time, so that nothing is added twice.
     gauges: Mutex<Gauges>,
+}
+
+/// The metrics of one method's calls; found once a call. Those of answered ones are counted without a lock.
+#[derive(Debug)]
+pub struct Method {
+    name: String,
+    answered: Histogram,
+    n_answered: IntCounter,
+}
+
+impl Method {
+    /// Such as `topicd.v1.ClassifierService/Classify`, or `_OTHER`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// What is read when somebody asks.
@@ -138,32 +154,37 @@ impl Metrics {
         )?;
         register(&registry, &durations)?;
         register(&registry, &calls)?;
-        let mut answered = HashMap::new();
-        for method in methods.iter().map(String::as_str).chain([OTHER_METHOD]) {
-            answered.insert(format!("/{method}"), durations.with_label_values(&[method, "OK"]));
+        let method = |name: &str| {
             for (_, code) in CODES {
-                calls.with_label_values(&[method, code]);
+                calls.with_label_values(&[name, code]);
             }
-        }
+            let labels = [name, code_name(Code::Ok)];
+            let (answered, n_answered) = (durations.with_label_values(&labels), calls.with_label_values(&labels));
+            Arc::new(Method { name: name.to_owned(), answered, n_answered })
+        };
+        let other = method(OTHER_METHOD);
+        let methods = methods.iter().map(|name| (format!("/{name}"), method(name))).collect();
         let gauges = Mutex::new(Gauges::new(&registry)?);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, durations, answered, calls, gauges })
+        Ok(Self { registry, durations, methods, other, calls, gauges })
     }
 
-    /// What the method of a request's path is called, such as `topicd.v1.ClassifierService/Classify`; `_OTHER` if it isn't known.
-    pub fn method<'a>(&self, path: &'a str) -> &'a str {
-        if self.answered.contains_key(path) { path.trim_start_matches('/') } else { OTHER_METHOD }
+    /// The method of a request's path; `_OTHER` if it isn't known.
+    pub fn method(&self, path: &str) -> &Arc<Method> {
+        self.methods.get(path).unwrap_or(&self.other)
     }
 
-    /// Counts a call that has ended. `path` is that of its request, `/{service}/{method}`.
-    pub fn ended(&self, path: &str, code: Code, took: Duration) {
-        let method = self.method(path);
-        let code_name = code_name(code);
-        self.calls.with_label_values(&[method, code_name]).inc();
-        match self.answered.get(path) {
-            Some(answered) if code == Code::Ok => answered.observe(took.as_secs_f64()),
-            _ => self.durations.with_label_values(&[method, code_name]).observe(took.as_secs_f64()),
+    /// Counts a call that has ended.
+    pub fn ended(&self, method: &Method, code: Code, took: Duration) {
+        let seconds = took.as_secs_f64();
+        if code == Code::Ok {
+            method.n_answered.inc();
+            method.answered.observe(seconds);
+        } else {
+            let labels = [method.name(), code_name(code)];
+            self.calls.with_label_values(&labels).inc();
+            self.durations.with_label_values(&labels).observe(seconds);
         }
     }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use linfa::ParamGuard;
 use linfa::dataset::Records;
 use linfa::traits::PredictInplace;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 
 use super::error::TrainError;
@@ -160,16 +160,20 @@ impl Fold {
     }
 }
 
+/// The topic with the highest score or probability, the first of equals, and what it has.
+pub(super) fn highest(row: ArrayView1<'_, f64>) -> (usize, f64) {
+    let higher =
+        |best: (usize, f64), (topic, &score): (usize, &f64)| if score > best.1 { (topic, score) } else { best };
+    row.iter().enumerate().fold((0, f64::NEG_INFINITY), higher)
+}
+
 /// What C is chosen by: accuracy of the highest score, or micro-F1 of the scores above 0.
 fn quality(scores: &Array2<f64>, dataset: &Dataset) -> f64 {
     let targets = dataset.targets();
     match dataset.label_kind() {
         LabelKind::SingleLabel => {
-            let is_right = |(document, row): (usize, ndarray::ArrayView1<'_, f64>)| {
-                let best = row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (topic, &score)| {
-                    if score > best.1 { (topic, score) } else { best }
-                });
-                usize::from(targets.of(document).first() == Some(&(best.0 as u32)))
+            let is_right = |(document, row): (usize, ArrayView1<'_, f64>)| {
+                usize::from(targets.of(document).first() == Some(&(highest(row).0 as u32)))
             };
             scores.axis_iter(Axis(0)).enumerate().map(is_right).sum::<usize>() as f64 / scores.nrows().max(1) as f64
         }

@@ -1,5 +1,6 @@
 //! What served documents are compared with later: how the training documents were answered by models that never saw them.
 
+use super::out_of_fold::highest;
 use crate::drift::{Bins, Distributions};
 use crate::evaluation::Predictions;
 use crate::features::TermCounts;
@@ -19,8 +20,7 @@ pub(super) fn reference(
     let is_known = |feature: u32| weights[feature as usize] > 0.0 && postings.of(feature as usize).len() > 1;
     let mut reference = Distributions::new(out_of_fold.probabilities.ncols());
     for (document, row) in out_of_fold.probabilities.rows().into_iter().enumerate() {
-        let most_probable = |best: (usize, f64), (topic, &p): (usize, &f64)| if p > best.1 { (topic, p) } else { best };
-        let (topic, probability) = row.iter().enumerate().fold((0, f64::NEG_INFINITY), most_probable);
+        let (topic, probability) = highest(row);
         let (mut n_known_tokens, mut n_tokens) = (0, counts.n_too_long_tokens(document));
         for (feature, n) in counts.row(document).take_while(|&(feature, _)| counts.kind(feature) == TermKind::Unigram) {
             n_tokens += n as usize;
