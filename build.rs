@@ -18,7 +18,7 @@ mod protobuf {
 
     /// Our services' files. `error_details.proto` is no import of theirs: it is there so that reflection and JSON know
     /// what the details of an error are.
-    const FILES: [&str; 13] = [
+    const FILES: [&str; 14] = [
         "topicd/v1/classifier_service.proto",
         "topicd/v1/comparison.proto",
         "topicd/v1/dataset_service.proto",
@@ -32,6 +32,7 @@ mod protobuf {
         "topicd/v1/traffic_service.proto",
         "topicd/v1/training.proto",
         "google/rpc/error_details.proto",
+        "inference/grpc_predict_v2.proto",
     ];
 
     pub(crate) fn compile() -> Result<(), Box<dyn Error>> {
@@ -46,6 +47,12 @@ mod protobuf {
 
         let mut config = tonic_prost_build::Config::new();
         config.enable_type_names();
+        // Tensors may be large: they aren't copied from the message.
+        config.bytes([
+            ".inference.ModelInferRequest",
+            ".inference.ModelInferResponse",
+            ".inference.InferTensorContents",
+        ]);
         tonic_prost_build::configure()
             .extern_path(".google.rpc", "::tonic_types::pb")
             .compile_fds_with_config(compiler.file_descriptor_set(), config)?;

@@ -8,7 +8,7 @@
 //!   [`evaluation`] measures answers, [`drift`] counts them. A [`classifier`] is all of these, fitted; [`topic_description`]
 //!   tells what it knows of a topic, [`artifact`] is its file. A [`dataset`] of labelled documents becomes a classifier in [`training`], and
 //!   [`report`] is the page about that.
-//! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`store`] keeps documents, versions
+//! - What lasts and what runs (feature `server`): [`names`] of classifiers, [`access`] says who may do what, [`store`] keeps documents, versions
 //!   and jobs for good, [`service`] answers calls and trains, [`api`] converts protobuf, [`server`] speaks gRPC, [`cli`] is
 //!   the command line; [`config`] and [`telemetry`] are theirs.
 
@@ -53,6 +53,9 @@ pub mod report;
 
 #[cfg(feature = "server")]
 pub mod names;
+
+#[cfg(feature = "server")]
+pub mod access;
 
 #[cfg(feature = "server")]
 pub mod store;

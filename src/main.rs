@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use topicd::cli::{
-    self, about, backup, classify, compare, dataset, evaluate, health, models, restore, serve, topic, train, verify,
+    self, about, backup, classify, compare, dataset, evaluate, health, models, restore, serve, token, topic, train,
+    verify,
 };
 
 /// Sorts news and other documents into topics: as a gRPC service, and on the command line.
@@ -40,6 +41,8 @@ enum Command {
     Compare(compare::Args),
     /// Train again as a model was trained, and tell whether that gives the same bytes.
     Verify(verify::Args),
+    /// Make a token for a caller, and the hash of it for the server's file of principals.
+    Token,
     /// Tell what a model knows about one of its topics.
     Topic(topic::Args),
     /// Tell the version, the bundled model, and whose texts it was trained on.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Token => token::run(),
         Command::Topic(args) => topic::run(&args),
         Command::About => about::run(),
     })

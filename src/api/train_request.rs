@@ -62,6 +62,7 @@ pub fn train_call(request: pb::TrainRequest, limits: &Limits) -> Result<TrainCal
             wait,
             request: request_id,
             automatic: false,
+            requester: None,
         }),
         _ => Err(violations.into_error()),
     }

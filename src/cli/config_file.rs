@@ -136,8 +136,9 @@ fn print(command: &Command, matches: &ArgMatches, file: Option<&SettingsFile>) -
 
 /// A value as TOML has it.
 fn written(value: &str) -> String {
-    match value.parse::<i64>() {
-        Ok(number) => number.to_string(),
-        Err(_) => toml::Value::String(value.to_owned()).to_string(),
+    match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => number.to_string(),
+        (_, Ok(flag)) => flag.to_string(),
+        _ => toml::Value::String(value.to_owned()).to_string(),
     }
 }

@@ -10,15 +10,17 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::remote::CredentialArgs;
 use super::{CommandResult, remote};
 use crate::config::ServeConfig;
 
 /// What `topicd health` is told.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server, as HOST:PORT or http://HOST:PORT. Left out: where a server with this environment listens.
-    #[arg(long, env = "TOPICD_LISTEN", value_name = "ADDRESS", default_value_t = ServeConfig::default().listen)]
-    server: String,
+    /// The server, as HOST:PORT, http://HOST:PORT or https://HOST:PORT. Left out: where a server with this environment answers,
+    /// $TOPICD_HEALTH_LISTEN or else $TOPICD_LISTEN.
+    #[arg(long, value_name = "ADDRESS")]
+    server: Option<String>,
 
     /// One of its services, such as topicd.v1.ClassifierService. Left out: the server as a whole.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -27,6 +29,9 @@ pub struct Args {
     /// The most seconds that connecting and the answer may take together.
     #[arg(long, value_name = "SECONDS", default_value = "1")]
     timeout: NonZeroU32,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 /// Asks a server for its health, and prints it. Only SERVING is no failure.
@@ -34,12 +39,13 @@ pub struct Args {
 /// # Errors
 /// It isn't serving, doesn't know the service, or doesn't answer in time.
 pub fn run(args: &Args) -> CommandResult {
+    let server = &args.server.clone().unwrap_or_else(own_server);
     let runtime = remote::runtime()?;
     let timeout = Duration::from_secs(args.timeout.get().into());
-    let checked = runtime.block_on(async { tokio::time::timeout(timeout, check(args)).await });
+    let checked = runtime.block_on(async { tokio::time::timeout(timeout, check(args, server)).await });
     // A host's name may still be looked up, and dropping the runtime would wait for that.
     runtime.shutdown_background();
-    let Args { server, timeout, .. } = args;
+    let timeout = args.timeout;
     let status = checked.map_err(|_| format!("no answer from {server} within {timeout} s; see --timeout"))??;
     writeln!(io::stdout().lock(), "{}", status.as_str_name())?;
     match status {
@@ -51,16 +57,21 @@ pub fn run(args: &Args) -> CommandResult {
     }
 }
 
-async fn check(args: &Args) -> Result<ServingStatus, Box<dyn Error>> {
-    let channel = remote::connect(&args.server).await?;
+/// Where a server with this environment answers.
+fn own_server() -> String {
+    let told = ["TOPICD_HEALTH_LISTEN", "TOPICD_LISTEN"].into_iter().find_map(|name| std::env::var(name).ok());
+    told.unwrap_or(ServeConfig::default().listen)
+}
+
+async fn check(args: &Args, server: &str) -> Result<ServingStatus, Box<dyn Error>> {
+    let channel = args.credentials.connect(server).await?;
     let request = HealthCheckRequest { service: args.service.clone() };
     match HealthClient::new(channel).check(request).await {
         Ok(answer) => Ok(answer.into_inner().status()),
-        Err(status) if status.code() == Code::NotFound => Err(format!(
-            "{} has no service {:?}; leave --service out for the server as a whole",
-            args.server, args.service
-        )
-        .into()),
+        Err(status) if status.code() == Code::NotFound => {
+            Err(format!("{server} has no service {:?}; leave --service out for the server as a whole", args.service)
+                .into())
+        }
         Err(status) => Err(remote::refusal(&status).into()),
     }
 }

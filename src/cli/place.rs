@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use tonic::transport::Channel;
-
-use super::remote;
+use super::remote::{CredentialArgs, Remote};
 use super::stored::DataDirArgs;
 use crate::store::Store;
 
@@ -16,22 +14,25 @@ pub(super) struct PlaceArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Instead of a directory: the server that keeps them, as http://HOST:PORT.
+    /// Instead of a directory: the server that keeps them, as http://HOST:PORT or https://HOST:PORT.
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     server: Option<String>,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 /// A place, open.
 pub(super) enum Place {
     Store(Store),
-    Server(Channel),
+    Server(Remote),
 }
 
 impl PlaceArgs {
     /// A place for documents; a directory may be a new one.
     pub(super) async fn open_or_create(&self) -> Result<Place, Box<dyn Error>> {
         match &self.server {
-            Some(server) => Ok(Place::Server(remote::connect(server).await?)),
+            Some(server) => Ok(Place::Server(self.credentials.connect(server).await?)),
             None => Ok(Place::Store(DataDirArgs::or_default(self.data_dir.clone()).open_or_create().await?)),
         }
     }
@@ -39,7 +40,7 @@ impl PlaceArgs {
     /// A place that has documents.
     pub(super) async fn open(&self) -> Result<Place, Box<dyn Error>> {
         match &self.server {
-            Some(server) => Ok(Place::Server(remote::connect(server).await?)),
+            Some(server) => Ok(Place::Server(self.credentials.connect(server).await?)),
             None => Ok(Place::Store(DataDirArgs::or_default(self.data_dir.clone()).open_existing().await?)),
         }
     }

@@ -1,8 +1,10 @@
 //! `topicd serve`: the gRPC server, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,9 +13,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::CommandResult;
+use super::security_args::SecurityArgs;
 use crate::artifact::{self, Artifact};
 use crate::config::{ConnectionLimits, Limits, LogFormat, OtlpEndpoint, ServeConfig, TraceShare};
 use crate::server::Listeners;
+use crate::server::security::Security;
 use crate::service::Services;
 use crate::store::{DataDir, Store};
 use crate::telemetry::traces::Exporter;
@@ -48,6 +52,14 @@ pub struct Args {
     /// nowhere.
     #[arg(long, env = "TOPICD_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<String>,
+
+    /// Where to answer questions for health and no others, HOST:PORT, without TLS and credentials: for probes that have neither. Left
+    /// out: nowhere.
+    #[arg(long, env = "TOPICD_HEALTH_LISTEN", value_name = "ADDRESS")]
+    health_listen: Option<String>,
+
+    #[command(flatten)]
+    security: SecurityArgs,
 
     /// How log lines look, on standard error. RUST_LOG chooses what is logged.
     #[arg(long, env = "TOPICD_LOG_FORMAT", value_enum, default_value_t)]
@@ -161,13 +173,19 @@ pub struct Args {
     drain_seconds: u64,
 }
 
-impl From<Args> for ServeConfig {
-    fn from(args: Args) -> Self {
-        Self {
+impl TryFrom<Args> for ServeConfig {
+    type Error = String;
+
+    fn try_from(args: Args) -> Result<Self, String> {
+        let (security, grpc_web) = args.security.into_config()?;
+        Ok(Self {
             listen: args.listen,
             data_dir: args.data_dir,
             model: args.model,
             metrics_listen: args.metrics_listen,
+            health_listen: args.health_listen,
+            security,
+            grpc_web,
             log_format: args.log_format,
             limits: Limits {
                 max_message_bytes: args.max_message_bytes,
@@ -197,7 +215,7 @@ impl From<Args> for ServeConfig {
             training_threads: args.training_threads,
             lame_duck: Duration::from_secs(args.lame_duck_seconds),
             drain_timeout: Duration::from_secs(args.drain_seconds),
-        }
+        })
     }
 }
 
@@ -235,8 +253,9 @@ fn seconds(duration: Duration) -> NonZeroU32 {
 /// # Errors
 /// The model can't be loaded, the address or data directory not be had, or serving fails.
 pub fn run(args: Args) -> CommandResult {
-    let config = ServeConfig::from(args);
+    let config = ServeConfig::try_from(args)?;
     config.limits.check()?;
+    let security = Security::load(&config)?;
     let model = config.model.as_deref().map_or_else(artifact::bundled, artifact::load)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exporter = {
@@ -246,26 +265,32 @@ pub fn run(args: Args) -> CommandResult {
     };
     telemetry::logs::init(config.log_format, exporter.as_ref())?;
     make_room_for(config.connections.max_connections);
-    let result = runtime.block_on(serve(&config, model, exporter));
+    let result = runtime.block_on(serve(&config, security, model, exporter));
     // What still runs has had its time: dropping the runtime would wait for it.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &ServeConfig, model: Artifact, exporter: Option<Exporter>) -> CommandResult {
+async fn serve(
+    config: &ServeConfig,
+    security: Arc<Security>,
+    model: Artifact,
+    exporter: Option<Exporter>,
+) -> CommandResult {
+    let addresses = resolve(&config.listen).await?;
+    addresses.iter().try_for_each(|address| config.security.check_listening(*address))?;
     let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
     let services = Services::start(store, model, config).await?;
     let grpc = listen(&config.listen).await?;
-    let metrics = match &config.metrics_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let listeners = Listeners { grpc, metrics };
+    let metrics = listen_if_told(config.metrics_listen.as_ref()).await?;
+    let health = listen_if_told(config.health_listen.as_ref()).await?;
+    let listeners = Listeners { grpc, metrics, health };
     let mut signals =
         StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    tokio::spawn(reload_when_told(signal(SignalKind::hangup())?, Arc::clone(&security)));
     let (stop, stopped) = oneshot::channel::<()>();
     let running = async {
-        server::run(listeners, config, services, async { drop(stopped.await) }).await?;
+        server::run(listeners, config, services, security, async { drop(stopped.await) }).await?;
         if let Some(exporter) = exporter {
             exporter.stop().await;
         }
@@ -294,6 +319,27 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Reads certificates and principals again on each hang-up signal.
+async fn reload_when_told(mut hang_up: Signal, security: Arc<Security>) {
+    while hang_up.recv().await.is_some() {
+        let security = Arc::clone(&security);
+        // A panic in it is logged.
+        let _ = tokio::task::spawn_blocking(move || security.reload()).await;
+    }
+}
+
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let resolved = tokio::net::lookup_host(address).await;
+    resolved.map(Iterator::collect).map_err(|error| format!("can't listen on {address}: {error}"))
+}
+
+async fn listen_if_told(address: Option<&String>) -> Result<Option<TcpListener>, String> {
+    match address {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
     }
 }
 

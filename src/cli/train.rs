@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::inputs::ReadingArgs;
 use super::output_file::OutputFile;
 use super::promotion_args::PromotionArgs;
+use super::remote::CredentialArgs;
 use super::stored::{self, DataDirArgs};
 use super::{CommandResult, evaluation_table, issue_table, label_ranking, train_remote};
 use crate::api::{model_response, pb};
@@ -55,10 +56,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Instead of writing a file: the server that trains on its stored documents of --classifier, as http://HOST:PORT.
+    /// Instead of writing a file: the server that trains on its stored documents of --classifier, as http://HOST:PORT or https://HOST:PORT.
     /// The new version answers there if it is good enough.
     #[arg(long, value_name = "URL", conflicts_with_all = ["data", "data_dir"])]
     server: Option<String>,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 
     /// Also write a page about the training, to be looked at in a browser: tables, plots, words, and what is wrong with the
     /// documents.
@@ -227,9 +231,14 @@ struct Report<'a> {
 /// Files that can't be read or written, and documents that can't be trained on.
 pub fn run(args: &Args) -> CommandResult {
     match (&args.server, &args.classifier, &args.out) {
-        (Some(server), Some(classifier), _) => {
-            train_remote::run(server, classifier, args.revision, &args.training, &args.promotion, args.json)
-        }
+        (Some(server), Some(classifier), _) => train_remote::run(
+            (server, &args.credentials),
+            classifier,
+            args.revision,
+            &args.training,
+            &args.promotion,
+            args.json,
+        ),
         (None, _, Some(out)) => run_here(args, out),
         // Not reached: clap sees to it that one of the two is given whole.
         _ => Err("give --out FILE, or --server URL with --classifier NAME".into()),

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::promotion_args::PromotionArgs;
+use super::remote::{CredentialArgs, Remote};
 use super::train::{StageBar, TrainingArgs};
 use super::{CommandResult, evaluation_table, remote, say};
 use crate::api::pb::classifier_service_client::ClassifierServiceClient;
@@ -21,7 +21,7 @@ use crate::names::ClassifierName;
 
 /// Trains on the stored documents of a classifier's revision; `None`: of the newest.
 pub(super) fn run(
-    server: &str,
+    (server, credentials): (&str, &CredentialArgs),
     classifier: &ClassifierName,
     revision: Option<u32>,
     training: &TrainingArgs,
@@ -29,7 +29,7 @@ pub(super) fn run(
     as_json: bool,
 ) -> CommandResult {
     remote::runtime()?.block_on(async {
-        let channel = remote::connect(server).await?;
+        let channel = credentials.connect(server).await?;
         let request = pb::TrainRequest {
             classifier: classifier.to_string(),
             dataset_revision: revision.unwrap_or(0),
@@ -47,7 +47,7 @@ pub(super) fn run(
 
 /// Shows how a job goes on, until it has ended.
 async fn watch(
-    models: &mut ModelServiceClient<Channel>,
+    models: &mut ModelServiceClient<Remote>,
     mut job: pb::TrainingJob,
 ) -> Result<pb::TrainingJob, Box<dyn Error>> {
     let bar = StageBar::new();
@@ -66,7 +66,7 @@ async fn watch(
 }
 
 /// Prints what came out; a job that made no version is a failure.
-async fn report(models: &mut ModelServiceClient<Channel>, job: &pb::TrainingJob, as_json: bool) -> CommandResult {
+async fn report(models: &mut ModelServiceClient<Remote>, job: &pb::TrainingJob, as_json: bool) -> CommandResult {
     if as_json {
         writeln!(io::stdout().lock(), "{}", json::to_json(job)?)?;
     }

@@ -7,17 +7,18 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
+use super::caller::{Caller, admitted};
 use super::deadline::Deadline;
 use super::drain::Draining;
 use super::inbound::Inbound;
-use super::status::rpc_status;
+use super::status::{Refusal, rpc_status};
 use crate::api::pb::batch_classify_result::Result as BatchResult;
 use crate::api::pb::stream_classify_response::Result as StreamResult;
 use crate::api::pb::{self, classifier_service_server};
 use crate::api::{model_response, request, response, train_request};
 use crate::config::Limits;
 use crate::service::panic::catch_async;
-use crate::service::{ClassifyService, Error, LiveVersion, TrainingService};
+use crate::service::{ClassifyService, LiveVersion, TrainingService};
 use crate::telemetry::traces::record_answer;
 
 /// What is left of a call's time for the answer of a caller who waits for a training.
@@ -35,7 +36,7 @@ pub(super) struct ClassifierService {
 #[tonic::async_trait]
 impl classifier_service_server::ClassifierService for ClassifierService {
     async fn classify(&self, request: Request<pb::ClassifyRequest>) -> Result<Response<pb::ClassifyResponse>, Status> {
-        let call = request::classify_call(request.into_inner(), &self.limits)?;
+        let call = request::classify_call(admitted(request)?, &self.limits)?;
         let answer = self.classify.classify(call).await?;
         record_answer(&Span::current(), &answer.version.name, 1);
         Ok(Response::new(response::classify_response(answer)))
@@ -45,7 +46,7 @@ impl classifier_service_server::ClassifierService for ClassifierService {
         &self,
         request: Request<pb::BatchClassifyRequest>,
     ) -> Result<Response<pb::BatchClassifyResponse>, Status> {
-        let call = request::batch_call(request.into_inner(), &self.limits)?;
+        let call = request::batch_call(admitted(request)?, &self.limits)?;
         let answers = self.classify.classify_batch(call).await?;
         if let Some(answer) = answers.iter().flatten().next() {
             record_answer(&Span::current(), &answer.version.name, answers.len());
@@ -66,7 +67,7 @@ impl classifier_service_server::ClassifierService for ClassifierService {
         &self,
         request: Request<Streaming<pb::StreamClassifyRequest>>,
     ) -> Result<Response<Self::StreamClassifyStream>, Status> {
-        let inbound = Inbound::new("StreamClassify", request, &self.draining);
+        let inbound = Inbound::new("StreamClassify", request, &self.draining)?;
         let documents =
             DocumentStream { service: self.clone(), inbound, n_answered: 0, version: None, span: Span::current() };
         Ok(Response::new(stream::unfold(Some(documents), DocumentStream::next).boxed()))
@@ -74,9 +75,11 @@ impl classifier_service_server::ClassifierService for ClassifierService {
 
     async fn train(&self, request: Request<pb::TrainRequest>) -> Result<Response<pb::TrainResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied().unwrap_or_default();
-        let request = request.into_inner();
+        let caller = Caller::of(request.extensions())?;
+        let request = admitted(request)?;
         let is_validation = request.validate_only;
         let mut call = train_request::train_call(request, &self.limits)?;
+        call.requester = caller.principal();
         if is_validation {
             let validation = model_response::validation(self.training.validate(&call).await?);
             return Ok(Response::new(pb::TrainResponse { training_job: None, validation: Some(validation) }));
@@ -116,16 +119,18 @@ impl DocumentStream {
         // A caller who sends and reads fast keeps this task always ready: let others have the thread at times.
         tokio::task::coop::consume_budget().await;
         self.n_answered += 1;
+        let caller = self.inbound.caller().clone();
         let answer = catch_async(async {
+            caller.admit(&request)?;
             let call = request::stream_call(request, &self.service.limits)?;
-            self.service.classify.classify(call).await
+            Ok(self.service.classify.classify(call).await?)
         });
-        let result = match answer.await.and_then(|answer: Result<_, Error>| answer) {
+        let result = match answer.await.map_err(Refusal::from).and_then(|answer: Result<_, Refusal>| answer) {
             Ok(answer) => {
                 self.version = Some(Arc::clone(&answer.version));
                 StreamResult::Response(response::classify_response(answer))
             }
-            Err(error) => StreamResult::Error(rpc_status(error)),
+            Err(refusal) => StreamResult::Error(rpc_status(refusal)),
         };
         pb::StreamClassifyResponse { result: Some(result) }
     }

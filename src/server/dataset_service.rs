@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::{Caller, admitted};
 use super::drain::Draining;
 use super::inbound::Inbound;
 use super::status::Refusal;
@@ -13,6 +14,7 @@ use crate::api::pb::{self, dataset_service_server};
 use crate::api::train_request::ImportMessage;
 use crate::api::{dataset_request, dataset_response, train_request};
 use crate::config::Limits;
+use crate::service::datasets::owner;
 use crate::service::panic::panicked;
 use crate::service::{self, DatasetService as Datasets};
 use crate::store::{Examples, Import, ImportOutcome};
@@ -34,7 +36,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<Streaming<pb::ImportExamplesRequest>>,
     ) -> Result<Response<pb::ImportExamplesResponse>, Status> {
-        let messages = Inbound::new("ImportExamples", request, &self.draining);
+        let messages = Inbound::new("ImportExamples", request, &self.draining)?;
         let (datasets, limits) = (Arc::clone(&self.datasets), self.limits);
         // On a task of its own: when the caller goes, what it has sent is deleted.
         let import = tokio::spawn(async move { import(&datasets, &limits, messages).await });
@@ -46,8 +48,9 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::SubmitFeedbackRequest>,
     ) -> Result<Response<pb::SubmitFeedbackResponse>, Status> {
-        let (classifier, examples) = dataset_request::feedback(request.into_inner(), &self.limits)?;
-        let outcome = self.datasets.add(classifier, examples).await?;
+        let caller = Caller::of(request.extensions())?;
+        let (classifier, examples) = dataset_request::feedback(admitted(request)?, &self.limits)?;
+        let outcome = self.datasets.add(classifier, caller.principal().as_deref().map(owner), examples).await?;
         Ok(Response::new(dataset_response::submit_feedback(outcome)))
     }
 
@@ -55,7 +58,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::GetDatasetRequest>,
     ) -> Result<Response<pb::GetDatasetResponse>, Status> {
-        let (classifier, revision) = dataset_request::dataset(request.into_inner())?;
+        let (classifier, revision) = dataset_request::dataset(admitted(request)?)?;
         Ok(Response::new(dataset_response::dataset(self.datasets.dataset(&classifier, revision).await?)))
     }
 
@@ -63,7 +66,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::ListExamplesRequest>,
     ) -> Result<Response<pb::ListExamplesResponse>, Status> {
-        let call = dataset_request::list_call(request.into_inner())?;
+        let call = dataset_request::list_call(admitted(request)?)?;
         Ok(Response::new(dataset_response::example_page(&self.datasets.list(call).await?)))
     }
 
@@ -73,9 +76,10 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::ExportExamplesRequest>,
     ) -> Result<Response<Self::ExportExamplesStream>, Status> {
-        let call = dataset_request::export_call(request.into_inner())?;
+        let caller = Caller::of(request.extensions())?;
+        let call = dataset_request::export_call(admitted(request)?)?;
         let examples = self.datasets.export(call).await?;
-        let export = examples.map(|examples| Export { examples, draining: self.draining.clone() });
+        let export = examples.map(|examples| Export { examples, draining: self.draining.clone(), caller });
         Ok(Response::new(stream::unfold(export, Export::next).boxed()))
     }
 
@@ -83,7 +87,7 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::RenameTopicRequest>,
     ) -> Result<Response<pb::RenameTopicResponse>, Status> {
-        let call = dataset_request::rename_call(request.into_inner())?;
+        let call = dataset_request::rename_call(admitted(request)?)?;
         Ok(Response::new(dataset_response::renamed(self.datasets.rename(call).await?)))
     }
 
@@ -91,14 +95,15 @@ impl dataset_service_server::DatasetService for DatasetService {
         &self,
         request: Request<pb::DeleteExamplesRequest>,
     ) -> Result<Response<pb::DeleteExamplesResponse>, Status> {
-        let call = dataset_request::delete_call(request.into_inner())?;
+        let call = dataset_request::delete_call(admitted(request)?)?;
         Ok(Response::new(dataset_response::deleted(self.datasets.delete(call).await?)))
     }
 
     async fn compact_storage(
         &self,
-        _: Request<pb::CompactStorageRequest>,
+        request: Request<pb::CompactStorageRequest>,
     ) -> Result<Response<pb::CompactStorageResponse>, Status> {
+        admitted(request)?;
         let (bytes_before, bytes_after) = self.datasets.compact().await?;
         Ok(Response::new(pb::CompactStorageResponse { bytes_before, bytes_after }))
     }
@@ -108,6 +113,7 @@ impl dataset_service_server::DatasetService for DatasetService {
 struct Export {
     examples: Examples,
     draining: Draining,
+    caller: Caller,
 }
 
 impl Export {
@@ -117,6 +123,7 @@ impl Export {
         let batch = tokio::select! {
             biased;
             () = this.draining.clone().begun() => return Some((Err(Refusal::Draining.into()), None)),
+            refusal = this.caller.ends() => return Some((Err(refusal.into()), None)),
             batch = this.examples.next_of(MESSAGE_DOCUMENTS, MESSAGE_BYTES) => batch,
         };
         match batch {
@@ -135,9 +142,11 @@ async fn import(
 ) -> Result<ImportOutcome, Status> {
     // A stream without a message is told what the first one lacks.
     let first = messages.next().await?.unwrap_or_default();
+    // Those that follow are for the same classifier, or refused.
+    messages.caller().admit(&first)?;
     let ImportMessage { classifier, examples, mut more_follows } =
         train_request::import_message(first, None, 0, limits)?;
-    let mut import = datasets.begin(&classifier).await?;
+    let mut import = datasets.begin(&classifier, messages.caller().principal().as_deref().map(owner)).await?;
     let staged = async {
         let mut n_before = examples.len() as u64;
         datasets.stage(&mut import, &examples).await?;

@@ -1,17 +1,18 @@
 //! What every call passes on its way in and out, around all services: the end of lasting answers while the server stops,
-//! the deadline, catching panics, details for the statuses that tonic makes itself, and measuring.
+//! who calls, the deadline, compression, catching panics, details for the statuses that tonic makes itself, and measuring.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use super::caller::{Caller, Identification};
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
@@ -33,6 +34,7 @@ pub(super) struct EdgeLayer {
     pub(super) is_traced: bool,
     /// Whether there is room for a document at all.
     pub(super) check_room: CheckRoom,
+    pub(super) identification: Identification,
 }
 
 impl<S> Layer<S> for EdgeLayer {
@@ -70,8 +72,16 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let mut call = MeasuredCall::begin(Arc::clone(&self.around.metrics), &request, self.around.is_traced);
         let deadline = Deadline::of_call(request.headers(), call.begun());
-        let refusal = self.refusal(&call, &request);
+        let refusal = match self.caller(&call, &request) {
+            Ok(caller) => {
+                call.set_caller(caller.clone());
+                request.extensions_mut().insert(caller);
+                None
+            }
+            Err(refusal) => Some(refusal),
+        };
         request.extensions_mut().insert(deadline);
+        answer_compressed_as_asked(request.headers_mut());
         request = request.map(|body| self.around.messages.count(body));
         if IMPORTS.contains(&call.path()) {
             request = request.map(|body| Body::new(WholeBody::new(body)));
@@ -113,23 +123,30 @@ where
 }
 
 impl<S> Edge<S> {
-    /// Why a call is refused before it is read.
-    fn refusal(&self, call: &MeasuredCall, request: &Request<Body>) -> Option<Refusal> {
-        let of_header = header_refusal(request.headers(), self.around.max_header_bytes);
-        let check_room = || WITH_DOCUMENTS.contains(&call.path()).then(|| (self.around.check_room)().err()).flatten();
-        of_header.or_else(|| check_room().map(Refusal::from))
+    /// Who makes a call that may be read.
+    fn caller(&self, call: &MeasuredCall, request: &Request<Body>) -> Result<Caller, Refusal> {
+        let Self { around, .. } = self;
+        check_header(request.headers(), around.max_header_bytes)?;
+        let caller = around.identification.caller(request)?;
+        if WITH_DOCUMENTS.contains(&call.path()) {
+            (around.check_room)()?;
+        }
+        Ok(caller)
     }
 }
 
 /// The calls whose documents have to be let in.
-const WITH_DOCUMENTS: [&str; 2] =
-    ["/topicd.v1.ClassifierService/Classify", "/topicd.v1.ClassifierService/BatchClassify"];
+const WITH_DOCUMENTS: [&str; 3] = [
+    "/topicd.v1.ClassifierService/Classify",
+    "/topicd.v1.ClassifierService/BatchClassify",
+    "/inference.GRPCInferenceService/ModelInfer",
+];
 
 /// The calls that do something at the end of their streams.
 const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
 
 fn is_ours(path: &str) -> bool {
-    path.starts_with("/topicd.")
+    path.starts_with("/topicd.") || path.starts_with("/inference.")
 }
 
 fn refuse(refusal: Refusal) -> Response<Body> {
@@ -137,10 +154,25 @@ fn refuse(refusal: Refusal) -> Response<Body> {
 }
 
 /// Refuses a header over the limit, counted as in RFC 9113, section 6.5.2.
-fn header_refusal(headers: &HeaderMap, limit: NonZeroU32) -> Option<Refusal> {
+fn check_header(headers: &HeaderMap, limit: NonZeroU32) -> Result<(), Refusal> {
     let n_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     let limit = limit.get();
-    (n_bytes > limit as usize).then_some(Refusal::HeaderTooLarge { n_bytes, limit })
+    if n_bytes > limit as usize { Err(Refusal::HeaderTooLarge { n_bytes, limit }) } else { Ok(()) }
+}
+
+/// The headers of a message's compression, and of those that a caller reads.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Has answers compressed as the caller compresses its messages, if it reads that. Many clients say of themselves that they read
+/// gzip: to compress for all of them would cost more time than it saves where the network is fast.
+fn answer_compressed_as_asked(headers: &mut HeaderMap) {
+    let Some(accepted) = headers.remove(ACCEPT_ENCODING) else { return };
+    let Some(encoding) = headers.get(ENCODING).filter(|encoding| *encoding != "identity").cloned() else { return };
+    let mut accepted = accepted.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    if accepted.any(|accepted| accepted == encoding.as_bytes()) {
+        headers.insert(ACCEPT_ENCODING, encoding);
+    }
 }
 
 /// Gives an error the call's id, and one that tonic made itself, such as for a message over the limit, a code and details as
@@ -195,8 +227,16 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let max_header_bytes = NonZeroU32::new(1000).unwrap();
         let messages = MessageBudget::new(1_000_000);
-        let edge = EdgeLayer { draining, metrics, max_header_bytes, messages, is_traced: false, check_room: always() }
-            .layer(services);
+        let edge = EdgeLayer {
+            draining,
+            metrics,
+            max_header_bytes,
+            messages,
+            is_traced: false,
+            check_room: always(),
+            identification: Identification::default(),
+        };
+        let edge = edge.layer(services);
         let response = edge.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }
@@ -258,6 +298,7 @@ mod tests {
             messages: MessageBudget::new(1_000_000),
             is_traced: false,
             check_room: always(),
+            identification: Identification::default(),
         };
         let services = tower::service_fn(|_: Request<Body>| async {
             Ok::<_, Infallible>(Response::new(Body::new(Panicking(false))))
@@ -265,7 +306,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let counters = Arc::default();
-        tokio::spawn(crate::server::connections::serve(listener, layer.layer(services), limits, counters, draining));
+        let protocols = crate::server::connections::Protocols { limits, tls: None, is_http1_spoken: false };
+        tokio::spawn(crate::server::connections::serve(listener, layer.layer(services), protocols, counters, draining));
 
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let (mut client, connection) =

@@ -11,6 +11,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 
+use super::audit;
+use super::caller::{Caller, Peer};
 use super::connections::{Activity, OpenCall};
 use super::drain::trailers;
 use super::request_id::RequestId;
@@ -27,6 +29,9 @@ pub(super) struct MeasuredCall {
     code: Code,
     request_id: RequestId,
     span: Span,
+    peer: Option<Peer>,
+    /// `None`: who calls wasn't found out.
+    caller: Option<Caller>,
     _open_call: Option<OpenCall>,
 }
 
@@ -46,6 +51,8 @@ impl MeasuredCall {
             code: Code::Cancelled,
             span,
             request_id,
+            peer: request.extensions().get::<Peer>().cloned(),
+            caller: None,
             _open_call: request.extensions().get::<Activity>().map(Activity::open_call),
         }
     }
@@ -68,6 +75,11 @@ impl MeasuredCall {
     /// What the call is found by.
     pub(super) fn request_id(&self) -> &RequestId {
         &self.request_id
+    }
+
+    /// Who makes it.
+    pub(super) fn set_caller(&mut self, caller: Caller) {
+        self.caller = Some(caller);
     }
 
     /// Takes note of the status that ends a stream, and puts the call's id into an error.
@@ -95,6 +107,7 @@ impl Drop for MeasuredCall {
         self.metrics.ended(&self.method, self.code, took);
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(code = ?self.code, microseconds, "call");
+        audit::log(self.caller.as_ref(), self.peer.as_ref(), self.method.name(), self.code);
     }
 }
 

@@ -3,6 +3,8 @@
 //! One file a service; a method extracts the call from the message, has the service answer it, and converts the answer.
 //! What holds for all calls is in `edge`, and which error has which status is in `status`. Metrics are on a port of their own.
 
+mod audit;
+mod caller;
 mod classifier_service;
 mod connections;
 mod dataset_service;
@@ -10,14 +12,19 @@ mod deadline;
 mod drain;
 mod edge;
 mod inbound;
+mod inference_service;
 mod measured;
 mod message_budget;
 mod metrics_page;
 mod model_files;
 mod model_service;
+mod permission;
 mod request_id;
+pub mod security;
 mod status;
+pub mod tls;
 mod traffic_service;
+mod web;
 mod whole_body;
 
 use std::io;
@@ -28,13 +35,16 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::{HealthReporter, HealthService};
 use tower::Layer;
 
 use crate::api::DESCRIPTORS;
+use crate::api::inference_pb::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::api::pb::classifier_service_server::ClassifierServiceServer;
 use crate::api::pb::dataset_service_server::DatasetServiceServer;
 use crate::api::pb::model_service_server::ModelServiceServer;
@@ -43,18 +53,23 @@ use crate::config::{LimitsError, ServeConfig};
 use crate::service::Services;
 use crate::telemetry::connections::ConnectionCounters;
 use crate::telemetry::metrics::Metrics;
+use caller::Identification;
 use classifier_service::ClassifierService;
+use connections::Protocols;
 use dataset_service::DatasetService;
 use drain::Draining;
 use edge::EdgeLayer;
+use inference_service::InferenceService;
 use message_budget::MessageBudget;
 use model_service::ModelService;
+use security::Security;
 use traffic_service::TrafficService;
 
 /// The services that are ours, by the names that health and reflection know them by.
-const OUR_SERVICES: [&str; 4] = [
+const OUR_SERVICES: [&str; 5] = [
     ClassifierServiceServer::<ClassifierService>::NAME,
     DatasetServiceServer::<DatasetService>::NAME,
+    GrpcInferenceServiceServer::<InferenceService>::NAME,
     ModelServiceServer::<ModelService>::NAME,
     TrafficServiceServer::<TrafficService>::NAME,
 ];
@@ -86,11 +101,13 @@ pub struct Listeners {
     pub grpc: TcpListener,
     /// For whoever reads metrics over HTTP.
     pub metrics: Option<TcpListener>,
+    /// For whoever asks for health and nothing else, in the clear.
+    pub health: Option<TcpListener>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(grpc: TcpListener) -> Self {
-        Self { grpc, metrics: None }
+        Self { grpc, metrics: None, health: None }
     }
 }
 
@@ -107,10 +124,11 @@ pub async fn run(
     listeners: impl Into<Listeners>,
     config: &ServeConfig,
     services: Services,
+    security: Arc<Security>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     config.limits.check()?;
-    let Listeners { grpc: listener, metrics: metrics_listener } = listeners.into();
+    let Listeners { grpc: listener, metrics: metrics_listener, health: health_listener } = listeners.into();
     let address = listener.local_addr()?;
     let health = HealthReporter::new();
     set_health(&health, ServingStatus::NotServing).await;
@@ -125,16 +143,30 @@ pub async fn run(
         messages: MessageBudget::new(config.limits.max_inbound_bytes.get()),
         is_traced: config.otlp_endpoint.is_some(),
         check_room: Arc::new(move || classify.workers().check_room()),
+        identification: security.identification(),
     };
     let connections = Arc::new(ConnectionCounters::default());
-    let service = edge.layer(routes.prepare());
-    let mut serving =
-        Box::pin(connections::serve(listener, service, config.connections, Arc::clone(&connections), draining));
+    let service = web::layer(config.grpc_web.as_ref()).layer(edge.clone().layer(routes.prepare()));
+    let protocols =
+        Protocols { limits: config.connections, tls: security.tls.clone(), is_http1_spoken: config.grpc_web.is_some() };
     let mut background = background(&services);
+    if let Some(listener) = health_listener {
+        tracing::info!(address = %listener.local_addr()?, "health in the clear");
+        let edge = EdgeLayer { identification: Identification::default(), ..edge };
+        let health = edge.layer(Routes::new(health_service(&health)).prepare());
+        let protocols = Protocols { tls: None, is_http1_spoken: false, ..protocols.clone() };
+        // Dropped with the rest of the background when the drain begins: nobody is told anything after that.
+        background.spawn(connections::serve(listener, health, protocols, Arc::default(), draining.clone()));
+    }
+    if security.has_files() {
+        let security = Arc::clone(&security);
+        background.spawn(async move { match security.watch().await {} });
+    }
+    let mut serving = Box::pin(connections::serve(listener, service, protocols, Arc::clone(&connections), draining));
     if let Some(listener) = metrics_listener {
         tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
         let connections = (connections, config.connections.max_connections);
-        background.spawn(metrics_page::serve(listener, metrics, connections, services.clone()));
+        background.spawn(metrics_page::serve(listener, metrics, connections, security, services.clone()));
     }
     let ready = async {
         services.models.wait_for_default().await;
@@ -221,6 +253,12 @@ fn routes(
         draining: draining.clone(),
     };
     let traffic_service = TrafficService { models: Arc::clone(&models) };
+    let inference_service = InferenceService {
+        classify: Arc::clone(&services.classify),
+        models: Arc::clone(&models),
+        health: HealthService::from_health_reporter(health.clone()),
+        limits,
+    };
     let model_service = ModelService {
         classify: Arc::clone(&services.classify),
         compare: Arc::clone(&services.compare),
@@ -233,14 +271,29 @@ fn routes(
     };
     let dataset_service =
         DatasetService { datasets: Arc::clone(&services.datasets), limits, draining: draining.clone() };
-    let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());
-    Ok(Routes::new(ClassifierServiceServer::new(classifier_service).max_decoding_message_size(max_message_bytes))
-        .add_service(ModelServiceServer::new(model_service).max_decoding_message_size(max_message_bytes))
-        .add_service(DatasetServiceServer::new(dataset_service).max_decoding_message_size(max_message_bytes))
-        .add_service(TrafficServiceServer::new(traffic_service).max_decoding_message_size(max_message_bytes))
-        .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
+    // Messages may come and go compressed; the limit is of what they are then.
+    macro_rules! with_messages {
+        ($service:expr) => {
+            $service
+                .max_decoding_message_size(max_message_bytes)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd)
+                .send_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Zstd)
+        };
+    }
+    Ok(Routes::new(with_messages!(ClassifierServiceServer::new(classifier_service)))
+        .add_service(with_messages!(ModelServiceServer::new(model_service)))
+        .add_service(with_messages!(DatasetServiceServer::new(dataset_service)))
+        .add_service(with_messages!(TrafficServiceServer::new(traffic_service)))
+        .add_service(with_messages!(GrpcInferenceServiceServer::new(inference_service)))
+        .add_service(health_service(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
+}
+
+fn health_service(health: &HealthReporter) -> HealthServer<impl Health> {
+    HealthServer::new(HealthService::from_health_reporter(health.clone()))
 }
 
 /// Describes what is mounted, comments included.

@@ -25,6 +25,7 @@ pub(super) async fn import(
 ) -> Result<VersionInfo, Status> {
     // A stream without a message is told what the first one lacks.
     let first = messages.next().await?.unwrap_or_default();
+    messages.caller().admit(&first)?;
     let call = model_file_request::import_call(first, limits)?;
     let mut import = match model_files.begin(call).await? {
         BegunImport::Repeated(version) => return Ok(*version),

@@ -6,6 +6,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::{Caller, admitted};
 use super::drain::Draining;
 use super::inbound::Inbound;
 use super::model_files;
@@ -35,17 +36,24 @@ pub(super) struct ModelService {
 impl model_service_server::ModelService for ModelService {
     async fn get_server_info(
         &self,
-        _: Request<pb::GetServerInfoRequest>,
+        request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
+        admitted(request)?;
         let size = self.models.store_size().await?;
-        Ok(Response::new(response::server_info(&self.limits, &self.connections, &self.models.loaded(), size)))
+        let mut loaded = self.models.loaded();
+        loaded.retain(|version| caller.may_read(&version.name.classifier));
+        Ok(Response::new(response::server_info(&self.limits, &self.connections, &loaded, size)))
     }
 
     async fn list_classifiers(
         &self,
-        _: Request<pb::ListClassifiersRequest>,
+        request: Request<pb::ListClassifiersRequest>,
     ) -> Result<Response<pb::ListClassifiersResponse>, Status> {
-        let classifiers = self.models.classifiers().await?;
+        let caller = Caller::of(request.extensions())?;
+        admitted(request)?;
+        let mut classifiers = self.models.classifiers().await?;
+        classifiers.retain(|classifier| caller.may_read(&classifier.name));
         let classifiers = classifiers.iter().map(model_response::classifier).collect::<Result<_, _>>()?;
         Ok(Response::new(pb::ListClassifiersResponse { classifiers }))
     }
@@ -54,7 +62,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::GetClassifierRequest>,
     ) -> Result<Response<pb::GetClassifierResponse>, Status> {
-        let name = model_request::classifier(&request.into_inner().classifier)?;
+        let name = model_request::classifier(&admitted(request)?.classifier)?;
         let classifier = model_response::classifier(&self.models.classifier(&name).await?)?;
         Ok(Response::new(pb::GetClassifierResponse { classifier: Some(classifier) }))
     }
@@ -63,7 +71,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::UpdateClassifierSettingsRequest>,
     ) -> Result<Response<pb::UpdateClassifierSettingsResponse>, Status> {
-        let call = settings::update_settings_call(request.into_inner())?;
+        let call = settings::update_settings_call(admitted(request)?)?;
         let classifier = model_response::classifier(&self.models.update_settings(call).await?)?;
         Ok(Response::new(pb::UpdateClassifierSettingsResponse { classifier: Some(classifier) }))
     }
@@ -72,7 +80,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::ListModelVersionsRequest>,
     ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
-        let pb::ListModelVersionsRequest { classifier, page_size, page_token } = request.into_inner();
+        let pb::ListModelVersionsRequest { classifier, page_size, page_token } = admitted(request)?;
         let page = model_request::page(&classifier, page_size, &page_token)?;
         let mut versions = self.models.versions(&page.classifier, page.below, page.size + 1).await?;
         let next_page_token = cut_page(&mut versions, page.size, |version| version.record.number.get());
@@ -84,7 +92,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::GetModelVersionRequest>,
     ) -> Result<Response<pb::GetModelVersionResponse>, Status> {
-        let name = model_request::model_version(&request.into_inner().model_version)?;
+        let name = model_request::model_version(&admitted(request)?.model_version)?;
         let version = model_response::model_version(self.models.version(&name).await?);
         Ok(Response::new(pb::GetModelVersionResponse { model_version: Some(version) }))
     }
@@ -93,7 +101,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::PromoteModelVersionRequest>,
     ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
-        let call = model_request::promote_call(request.into_inner())?;
+        let call = model_request::promote_call(admitted(request)?)?;
         let classifier = model_response::classifier(&self.models.promote(call).await?)?;
         Ok(Response::new(pb::PromoteModelVersionResponse { classifier: Some(classifier) }))
     }
@@ -102,7 +110,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::RollbackClassifierRequest>,
     ) -> Result<Response<pb::RollbackClassifierResponse>, Status> {
-        let call = model_request::rollback_call(request.into_inner())?;
+        let call = model_request::rollback_call(admitted(request)?)?;
         let classifier = model_response::classifier(&self.models.rollback(call).await?)?;
         Ok(Response::new(pb::RollbackClassifierResponse { classifier: Some(classifier) }))
     }
@@ -111,7 +119,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::DeleteModelVersionRequest>,
     ) -> Result<Response<pb::DeleteModelVersionResponse>, Status> {
-        let call = model_request::delete_call(request.into_inner())?;
+        let call = model_request::delete_call(admitted(request)?)?;
         Ok(Response::new(model_response::deleted_version(self.models.delete(call).await?)?))
     }
 
@@ -121,7 +129,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::ExportModelVersionRequest>,
     ) -> Result<Response<Self::ExportModelVersionStream>, Status> {
-        let name = model_request::model_version(&request.into_inner().model_version)?;
+        let name = model_request::model_version(&admitted(request)?.model_version)?;
         Ok(Response::new(model_files::export(self.model_files.export(&name).await?)))
     }
 
@@ -129,7 +137,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<Streaming<pb::ImportModelVersionRequest>>,
     ) -> Result<Response<pb::ImportModelVersionResponse>, Status> {
-        let messages = Inbound::new("ImportModelVersion", request, &self.draining);
+        let messages = Inbound::new("ImportModelVersion", request, &self.draining)?;
         let (files, limits) = (Arc::clone(&self.model_files), self.limits);
         // On a task of its own: a version that is stored is taken into memory also when its caller is gone by then.
         let import = tokio::spawn(async move { model_files::import(&files, &limits, messages).await });
@@ -141,7 +149,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::EvaluateModelVersionRequest>,
     ) -> Result<Response<pb::EvaluateModelVersionResponse>, Status> {
-        let call = model_request::evaluate_call(request.into_inner(), &self.limits)?;
+        let call = model_request::evaluate_call(admitted(request)?, &self.limits)?;
         Ok(Response::new(comparison_response::evaluated_version(self.compare.evaluate(call).await?)))
     }
 
@@ -149,7 +157,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::CompareModelVersionsRequest>,
     ) -> Result<Response<pb::CompareModelVersionsResponse>, Status> {
-        let call = model_request::compare_call(request.into_inner(), &self.limits)?;
+        let call = model_request::compare_call(admitted(request)?, &self.limits)?;
         let compared = self.compare.compare(call).await?;
         Ok(Response::new(comparison_response::compared_versions(compared)))
     }
@@ -158,7 +166,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::DescribeTopicRequest>,
     ) -> Result<Response<pb::DescribeTopicResponse>, Status> {
-        let call = model_request::describe_topic_call(request.into_inner())?;
+        let call = model_request::describe_topic_call(admitted(request)?)?;
         let described = self.classify.describe_topic(call).await?;
         Ok(Response::new(topic_response::described_topic(described)))
     }
@@ -167,7 +175,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::GetMonitoringReportRequest>,
     ) -> Result<Response<pb::GetMonitoringReportResponse>, Status> {
-        let model = model_request::model(&request.into_inner().model)?;
+        let model = model_request::model(&admitted(request)?.model)?;
         Ok(Response::new(monitoring_response::monitoring_report(self.models.monitoring_report(&model).await?)))
     }
 
@@ -175,7 +183,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::GetTrainingJobRequest>,
     ) -> Result<Response<pb::GetTrainingJobResponse>, Status> {
-        let name = model_request::training_job(&request.into_inner().training_job)?;
+        let name = model_request::training_job(&admitted(request)?.training_job)?;
         let job = model_response::training_job(self.training.job(&name).await?);
         Ok(Response::new(pb::GetTrainingJobResponse { training_job: Some(job) }))
     }
@@ -184,7 +192,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::ListTrainingJobsRequest>,
     ) -> Result<Response<pb::ListTrainingJobsResponse>, Status> {
-        let pb::ListTrainingJobsRequest { classifier, page_size, page_token } = request.into_inner();
+        let pb::ListTrainingJobsRequest { classifier, page_size, page_token } = admitted(request)?;
         let page = model_request::page(&classifier, page_size, &page_token)?;
         let mut jobs = self.training.jobs(&page.classifier, page.below, page.size + 1).await?;
         let next_page_token = cut_page(&mut jobs, page.size, |job| job.name.number.get());
@@ -198,8 +206,10 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::WatchTrainingJobRequest>,
     ) -> Result<Response<Self::WatchTrainingJobStream>, Status> {
-        let name = model_request::training_job(&request.into_inner().training_job)?;
-        let job = JobStream { job: self.training.watch(&name).await?, is_first: true, draining: self.draining.clone() };
+        let caller = Caller::of(request.extensions())?;
+        let name = model_request::training_job(&admitted(request)?.training_job)?;
+        let job = self.training.watch(&name).await?;
+        let job = JobStream { job, is_first: true, draining: self.draining.clone(), caller };
         Ok(Response::new(stream::unfold(Some(job), JobStream::next).boxed()))
     }
 
@@ -207,7 +217,7 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::CancelTrainingJobRequest>,
     ) -> Result<Response<pb::CancelTrainingJobResponse>, Status> {
-        let name = model_request::training_job(&request.into_inner().training_job)?;
+        let name = model_request::training_job(&admitted(request)?.training_job)?;
         let job = model_response::training_job(self.training.cancel(&name).await?);
         Ok(Response::new(pb::CancelTrainingJobResponse { training_job: Some(job) }))
     }
@@ -225,6 +235,7 @@ struct JobStream {
     job: watch::Receiver<TrainingJob>,
     is_first: bool,
     draining: Draining,
+    caller: Caller,
 }
 
 impl JobStream {
@@ -237,6 +248,7 @@ impl JobStream {
                 // An error says that the job's last state was seen.
                 changed = this.job.changed() => changed.ok()?,
                 () = this.draining.clone().begun() => return Some((Err(Refusal::Draining.into()), None)),
+                refusal = this.caller.ends() => return Some((Err(refusal.into()), None)),
             }
         }
         this.is_first = false;

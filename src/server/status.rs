@@ -4,12 +4,14 @@
 //! details: always an `ErrorInfo` with a reason and the domain `topicd`.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
+use crate::access::{CredentialError, Extent, Role};
 use crate::names::excerpt;
 use crate::service::{self, Error};
 
@@ -37,6 +39,11 @@ pub(super) enum Refusal {
     )]
     MessageTooLarge { n_bytes: u64, limit: u64 },
     #[error(
+        "the message has more bytes when it is decompressed than the limit max_message_bytes, {limit}; send shorter documents, \
+         or fewer in one message"
+    )]
+    DecompressedTooLarge { limit: u64 },
+    #[error(
         "the message can't be read as the method's request: {0}; compare the client's .proto files with reflection"
     )]
     MalformedMessage(String),
@@ -50,6 +57,23 @@ pub(super) enum Refusal {
          others have been read"
     )]
     TooManyMessageBytes { limit: u64 },
+    #[error(
+        "the call has no credential; send the header \"authorization: Bearer TOKEN\", or connect with a certificate"
+    )]
+    NoCredential,
+    #[error("the header authorization isn't \"Bearer TOKEN\", once")]
+    MalformedCredential,
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(
+        "{principal} isn't allowed that: it needs the role {role} for {extent}; ask whoever keeps the file of principals"
+    )]
+    RoleMissing { principal: String, role: Role, extent: Extent },
+    #[error(
+        "{principal} has had {per_second} documents classified in a second, which is its quota; try again in {} ms",
+        retry_after.as_millis()
+    )]
+    TooManyDocuments { principal: String, per_second: NonZeroU32, retry_after: Duration },
     #[error("{0} isn't a method of this server; reflection lists those that are")]
     UnknownMethod(String),
     /// What tonic, or its health or reflection service, said.
@@ -77,6 +101,10 @@ impl Refusal {
                 metadata.insert("max_message_bytes".to_owned(), limit.to_string());
                 (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
             }
+            Self::DecompressedTooLarge { limit } => {
+                metadata.insert("max_message_bytes".to_owned(), limit.to_string());
+                (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+            }
             Self::HeaderTooLarge { n_bytes, limit } => {
                 metadata.insert("header_bytes".to_owned(), n_bytes.to_string());
                 metadata.insert("max_header_bytes".to_owned(), limit.to_string());
@@ -86,6 +114,22 @@ impl Refusal {
                 details.set_retry_info(Some(RETRY_AFTER));
                 metadata.insert("max_inbound_bytes".to_owned(), limit.to_string());
                 (Code::ResourceExhausted, "TOO_MANY_MESSAGE_BYTES")
+            }
+            Self::NoCredential => (Code::Unauthenticated, "NO_CREDENTIAL"),
+            Self::MalformedCredential => (Code::Unauthenticated, "MALFORMED_CREDENTIAL"),
+            Self::Credential(CredentialError::Unknown) => (Code::Unauthenticated, "UNKNOWN_CREDENTIAL"),
+            Self::Credential(CredentialError::Expired) => (Code::Unauthenticated, "EXPIRED_CREDENTIAL"),
+            Self::Credential(CredentialError::Changed) => (Code::Unauthenticated, "CHANGED_CREDENTIAL"),
+            Self::RoleMissing { role, extent, .. } => {
+                metadata.insert("role".to_owned(), role.to_string());
+                metadata.insert("for".to_owned(), extent.to_string());
+                (Code::PermissionDenied, "ROLE_MISSING")
+            }
+            Self::TooManyDocuments { principal, per_second, retry_after } => {
+                details.set_retry_info(Some(*retry_after));
+                details.add_quota_failure_violation(quota_subject(principal), self.to_string());
+                metadata.insert("documents_per_second".to_owned(), per_second.to_string());
+                (Code::ResourceExhausted, "DOCUMENT_QUOTA")
             }
             Self::MalformedMessage(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
             Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),
@@ -103,6 +147,11 @@ impl Refusal {
                 [n_bytes, limit] => Self::MessageTooLarge { n_bytes, limit },
                 _ => Self::Transport { code: Code::ResourceExhausted, message },
             },
+            // "... size limit, of 10 bytes, exceeded while decompressing message"
+            Code::ResourceExhausted => match numbers_in(&message)[..] {
+                [limit] => Self::DecompressedTooLarge { limit },
+                _ => Self::Transport { code: Code::ResourceExhausted, message },
+            },
             // Tonic blames the server for messages that it can't read.
             Code::Internal => Self::MalformedMessage(message),
             Code::Unimplemented if message.is_empty() => Self::UnknownMethod(path.to_owned()),
@@ -115,6 +164,11 @@ impl Refusal {
 /// tonic made with a code and details as ours have.
 pub(super) fn with_details(status: Status, path: &str) -> Status {
     if status.details().is_empty() { Refusal::from_tonic(&status, path).into() } else { status }
+}
+
+/// What a quota is of, as google.rpc's `QuotaFailure` names it.
+fn quota_subject(principal: &str) -> String {
+    format!("principal:{principal}")
 }
 
 /// The rows of the service's own reasons.
@@ -188,6 +242,18 @@ fn service_row(error: &Error) -> Row {
             details.set_retry_info(Some(RETRY_AFTER));
             metadata.insert("max_training_jobs".to_owned(), limit.to_string());
             (Code::ResourceExhausted, "TOO_MANY_JOBS")
+        }
+        Error::TrainingQuota { principal, limit } => {
+            details.set_retry_info(Some(RETRY_AFTER_MENDING));
+            details.add_quota_failure_violation(quota_subject(principal), error.to_string());
+            metadata.insert("training_jobs".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "TRAINING_QUOTA")
+        }
+        // No RetryInfo: time doesn't mend it.
+        Error::StorageQuota { principal, limit } => {
+            details.add_quota_failure_violation(quota_subject(principal), error.to_string());
+            metadata.insert("stored_documents".to_owned(), limit.to_string());
+            (Code::ResourceExhausted, "STORAGE_QUOTA")
         }
         Error::TooManyComparisons { limit } => {
             details.set_retry_info(Some(RETRY_AFTER));
@@ -278,8 +344,8 @@ impl From<service::Error> for Status {
 }
 
 /// The same status as part of a response: a batch's or a stream's, for one document.
-pub(super) fn rpc_status(error: service::Error) -> pb::Status {
-    let status = Status::from(error);
+pub(super) fn rpc_status(refusal: impl Into<Refusal>) -> pb::Status {
+    let status = Status::from(refusal.into());
     // A status with details carries itself, encoded, as its details.
     pb::Status::decode(status.details()).unwrap_or_else(|_| pb::Status {
         code: status.code().into(),

@@ -7,9 +7,10 @@ use super::error::Error;
 use super::models::Models;
 use super::panic::panicked;
 use super::training::TrainingService;
+use crate::access::Principal;
 use crate::document::{ContentHash, LabeledDocument, Topic};
 use crate::names::ClassifierName;
-use crate::store::{DatasetSummary, Examples, Import, ImportOutcome, RenameOutcome, Store};
+use crate::store::{DatasetSummary, Examples, Import, ImportOutcome, Owner, RenameOutcome, Store};
 
 /// Keeps labelled documents.
 #[derive(Debug)]
@@ -76,6 +77,11 @@ pub struct Renamed {
     pub n_documents: u64,
 }
 
+/// A principal as the owner of documents.
+pub fn owner(principal: &Principal) -> Owner {
+    Owner { name: principal.name().to_owned(), max_documents: principal.quotas().stored_documents }
+}
+
 impl DatasetService {
     /// Keeps them in this store.
     pub fn new(store: Store, models: Arc<Models>, training: Arc<TrainingService>) -> Self {
@@ -86,8 +92,8 @@ impl DatasetService {
     ///
     /// # Errors
     /// [`Error::StoreFailed`].
-    pub async fn begin(&self, classifier: &ClassifierName) -> Result<Import, Error> {
-        Ok(self.store.begin_import(classifier).await?)
+    pub async fn begin(&self, classifier: &ClassifierName, owner: Option<Owner>) -> Result<Import, Error> {
+        Ok(self.store.begin_import(classifier).await?.owned_by(owner))
     }
 
     /// Writes some documents of an import.
@@ -101,7 +107,7 @@ impl DatasetService {
     /// Makes an import's documents a new revision: all or, when it fails, none of them.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`].
+    /// [`Error::StorageQuota`], [`Error::StoreFailed`].
     pub async fn publish(&self, import: Import) -> Result<ImportOutcome, Error> {
         Ok(import.publish().await?)
     }
@@ -116,16 +122,17 @@ impl DatasetService {
     /// Imports documents that are all here.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`]; then none of them is kept.
+    /// [`Error::StorageQuota`], [`Error::StoreFailed`]; then none of them is kept.
     pub async fn add(
         self: &Arc<Self>,
         classifier: ClassifierName,
+        owner: Option<Owner>,
         examples: Vec<LabeledDocument>,
     ) -> Result<ImportOutcome, Error> {
         let this = Arc::clone(self);
         // On a task of its own: whether or not the caller is still there, nothing is left half done.
         let added = tokio::spawn(async move {
-            let mut import = this.begin(&classifier).await?;
+            let mut import = this.begin(&classifier, owner).await?;
             match this.stage(&mut import, &examples).await {
                 Ok(()) => this.publish(import).await,
                 Err(error) => {

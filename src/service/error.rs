@@ -95,6 +95,27 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
+    /// More of the caller's jobs run or wait than its quota allows.
+    #[error(
+        "{limit} training jobs of {principal} run or wait already, which is its quota; try again when one has ended"
+    )]
+    TrainingQuota {
+        /// Who calls.
+        principal: String,
+        /// The quota.
+        limit: u32,
+    },
+    /// The caller's documents would be more than its quota allows.
+    #[error(
+        "the documents of {principal} in datasets would be more than {limit}, which is its quota; nothing was stored; delete some, \
+         or ask for a larger quota"
+    )]
+    StorageQuota {
+        /// Who calls.
+        principal: String,
+        /// The quota.
+        limit: u64,
+    },
     /// More comparisons and evaluations run or wait than the limit allows.
     #[error("{limit} comparisons and evaluations run or wait already, which is the limit; try again a little later")]
     TooManyComparisons {
@@ -210,6 +231,7 @@ impl From<StoreError> for Error {
             StoreError::UnknownRevision { classifier, revision, newest } => {
                 Self::UnknownRevision { classifier, revision, newest }
             }
+            StoreError::TooManyDocuments { owner: principal, limit } => Self::StorageQuota { principal, limit },
             StoreError::InUse => Self::StorageInUse,
             StoreError::DiskFull(_) => {
                 tracing::error!(%error, "a call failed");

@@ -101,6 +101,7 @@ impl Retraining {
             wait: Duration::ZERO,
             request: None,
             automatic: true,
+            requester: None,
         };
         Ok(is_due(policy, n_changed, age).then_some(call))
     }

@@ -88,7 +88,8 @@ impl Store {
             })
             .await?;
         }
-        let import = Import { store: self.clone(), id, classifier: classifier.clone(), n_given: n_documents };
+        let import =
+            Import { store: self.clone(), id, classifier: classifier.clone(), n_given: n_documents, owner: None };
         let revision = import.publish_in(&mut transaction).await?.revision;
         sqlx::query("INSERT INTO renamed_topics (classifier, revision, topic, new_topic) VALUES ($1, $2, $3, $4)")
             .bind(classifier.as_str())
@@ -219,8 +220,8 @@ async fn restage(
     topics.dedup();
     let staged = sqlx::query(
         "INSERT INTO examples (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, \
-         text, split, weight) \
-         SELECT classifier, content_hash, $1, $2, document_id, publish_date, url, title, text, split, weight \
+         text, split, weight, stored_by) \
+         SELECT classifier, content_hash, $1, $2, document_id, publish_date, url, title, text, split, weight, stored_by \
          FROM examples WHERE classifier = $3 AND topics = $4 AND until_revision IS NULL \
          AND import_id IN (SELECT id FROM imports WHERE classifier = $3 AND revision IS NOT NULL)",
     )

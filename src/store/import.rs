@@ -1,6 +1,7 @@
 //! Writing labelled documents: staged in batches under an import's id, and published as one revision.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -26,6 +27,16 @@ pub struct Import {
     pub(super) id: i64,
     pub(super) classifier: ClassifierName,
     pub(super) n_given: u64,
+    pub(super) owner: Option<Owner>,
+}
+
+/// Who brings documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The principal's name.
+    pub name: String,
+    /// How many documents of the principal's may be in datasets, all classifiers together; `None`: any number.
+    pub max_documents: Option<NonZeroU64>,
 }
 
 /// What became of an import's documents.
@@ -63,11 +74,16 @@ impl Store {
         .bind(classifier.as_str())
         .fetch_one(&self.writer)
         .await?;
-        Ok(Import { store: self.clone(), id, classifier: classifier.clone(), n_given: 0 })
+        Ok(Import { store: self.clone(), id, classifier: classifier.clone(), n_given: 0, owner: None })
     }
 }
 
 impl Import {
+    /// The same import, of documents that somebody brings.
+    pub fn owned_by(self, owner: Option<Owner>) -> Self {
+        Self { owner, ..self }
+    }
+
     /// Writes documents, of which there may be any number over any number of calls; memory doesn't grow with them. Of
     /// documents with the same title and text the last one counts, but it is held out if any of them is.
     ///
@@ -88,8 +104,10 @@ impl Import {
         // PostgreSQL refuses a statement that gives one key twice.
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO examples \
-             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text, split, weight) ",
+             (classifier, content_hash, import_id, topics, document_id, publish_date, url, title, text, split, weight, \
+             stored_by) ",
         );
+        let owner = self.owner.as_ref().map_or("", |owner| &owner.name);
         insert.push_values(last_of_each(batch), |mut row, (hash, (example, split))| {
             let document = &example.document;
             row.push_bind(self.classifier.as_str())
@@ -102,12 +120,13 @@ impl Import {
                 .push_bind(document.title())
                 .push_bind(document.text())
                 .push_bind(split_name(split))
-                .push_bind(f64::from(example.weight.get()));
+                .push_bind(f64::from(example.weight.get()))
+                .push_bind(owner);
         });
         insert.push(
             " ON CONFLICT (classifier, content_hash, import_id) DO UPDATE SET topics = excluded.topics, \
              document_id = excluded.document_id, publish_date = excluded.publish_date, url = excluded.url, \
-             weight = excluded.weight, split = CASE WHEN excluded.split = '' OR examples.split = 'held_out' THEN examples.split \
+             weight = excluded.weight, stored_by = excluded.stored_by, split = CASE WHEN excluded.split = '' OR examples.split = 'held_out' THEN examples.split \
              ELSE excluded.split END",
         );
         insert.build().execute(&self.store.writer).await?;
@@ -118,10 +137,17 @@ impl Import {
     /// short of losing the disk. All or nothing; without anything new there is no new revision.
     ///
     /// # Errors
-    /// [`StoreError::Database`]: nothing was published.
+    /// [`StoreError::TooManyDocuments`], [`StoreError::Database`]: nothing was published.
     pub async fn publish(self) -> Result<ImportOutcome, StoreError> {
         let mut transaction = self.store.writer.begin().await?;
-        let outcome = self.publish_in(&mut transaction).await?;
+        let outcome = match self.publish_in(&mut transaction).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                transaction.rollback().await?;
+                self.discard().await?;
+                return Err(error);
+            }
+        };
         if outcome.is_new() {
             transaction.commit().await?;
             self.store.changed.notify_one();
@@ -162,10 +188,29 @@ impl Import {
             n_unchanged,
         };
         if outcome.is_new() {
+            self.check_owner(transaction).await?;
             outcome.revision = number("revision", newest + 1)?;
             self.record(transaction, outcome).await?;
         }
         Ok(outcome)
+    }
+
+    /// Whether the owner's documents, with those that are staged here, are as many as may be.
+    async fn check_owner(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let Some(Owner { name, max_documents: Some(limit) }) = &self.owner else { return Ok(()) };
+        let n_documents: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM examples JOIN imports ON imports.id = examples.import_id \
+             WHERE examples.stored_by = $1 AND examples.stored_by <> '' AND examples.until_revision IS NULL \
+             AND (imports.revision IS NOT NULL OR imports.id = $2)",
+        )
+        .bind(name)
+        .bind(self.id)
+        .fetch_one(connection)
+        .await?;
+        if number::<u64>("number of documents", n_documents)? > limit.get() {
+            return Err(StoreError::TooManyDocuments { owner: name.clone(), limit: limit.get() });
+        }
+        Ok(())
     }
 
     /// Gives staged documents without a split the one that they have in the dataset.

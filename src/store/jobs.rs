@@ -132,13 +132,19 @@ impl Store {
             return Ok(obstacle);
         }
         let outcome = match import {
-            Some(import) => {
-                let outcome = import.publish_in(&mut transaction).await?;
-                if !outcome.is_new() {
-                    import.discard_in(&mut transaction).await?;
+            Some(import) => match import.publish_in(&mut transaction).await {
+                Ok(outcome) => {
+                    if !outcome.is_new() {
+                        import.discard_in(&mut transaction).await?;
+                    }
+                    outcome
                 }
-                outcome
-            }
+                Err(error) => {
+                    transaction.rollback().await?;
+                    import.discard().await?;
+                    return Err(error);
+                }
+            },
             None => {
                 let revision = read_classifier(&mut transaction, classifier).await?.dataset_revision;
                 ImportOutcome { revision, ..ImportOutcome::default() }

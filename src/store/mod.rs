@@ -49,7 +49,7 @@ pub use classifiers::{Alias, Aliases, ClassifierRecord};
 pub use data_dir::{DataDir, DataDirError};
 pub use edits::{DeleteOutcome, RenameOutcome, RenamedTopic};
 pub use examples::{DatasetSummary, Examples, RevisionSummary, TopicCount};
-pub use import::{Import, ImportOutcome, last_of_each};
+pub use import::{Import, ImportOutcome, Owner, last_of_each};
 pub use imported_versions::ImportedVersion;
 pub use jobs::{BegunJob, JobRecord, JobState, RequestId};
 pub use restore::{RestoreError, restore};
@@ -67,8 +67,12 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long SQLite waits for its own locks: a checkpoint, or a backup by another program.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Memory that a connection keeps pages of the database in, as SQLite wants it: in KiB, negative.
-const CACHE_SIZE: &str = "-16384";
+/// Memory that the connection that writes keeps pages of the database in, as SQLite wants it: in KiB, negative. Imports touch the
+/// index all over.
+const WRITER_CACHE_SIZE: &str = "-16384";
+
+/// The same for each connection that reads: what they read they read once, and the operating system keeps it too.
+const READER_CACHE_SIZE: &str = "-2048";
 
 /// Pages of 4 KiB that the write-ahead log may hold before they go to their places: 64 MiB. Imports touch the index all
 /// over, so that fewer, larger moves more than double their speed.
@@ -113,6 +117,14 @@ pub enum StoreError {
         revision: u32,
         /// The newest there is.
         newest: u32,
+    },
+    /// Somebody brings more documents than may be kept of theirs.
+    #[error("the documents of {owner} in datasets would be more than {limit}")]
+    TooManyDocuments {
+        /// Who.
+        owner: String,
+        /// The most that there may be.
+        limit: u64,
     },
     /// A model file isn't what was stored.
     #[error("a stored model file has changed on the disk, or is gone")]
@@ -183,7 +195,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("secure_delete", "ON")
-            .pragma("cache_size", CACHE_SIZE)
+            .pragma("cache_size", WRITER_CACHE_SIZE)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -194,6 +206,7 @@ impl Store {
         migrate(&writer, path).await?;
         import::delete_unpublished(&writer).await?;
         jobs::fail_interrupted(&writer).await?;
+        let options = options.pragma("cache_size", READER_CACHE_SIZE);
         let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
         Ok(Self { pool, writer, changed: Arc::default(), data_dir: Arc::new(data_dir) })
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -98,6 +98,8 @@ struct Gauges {
     store_bytes: IntGaugeVec,
     stored: IntGaugeVec,
     drift: GaugeVec,
+    certificate_expires_at: IntGauge,
+    failed_reloads: IntCounterVec,
 }
 
 /// What [`Metrics::render`] is told of a server.
@@ -121,6 +123,10 @@ pub struct Snapshot<'a> {
     pub loaded: (usize, u64),
     /// What is stored; `None` when the store can't tell.
     pub store: Option<StoreSize>,
+    /// When the server's certificate for TLS expires; `None` without.
+    pub certificate_expires_at: Option<SystemTime>,
+    /// How often changed certificates or principals couldn't be used since the start.
+    pub n_failed_reloads: u64,
 }
 
 /// What [`Metrics::render`] is told of a classifier.
@@ -275,6 +281,15 @@ impl Gauges {
             )?,
             stored: gauges("topicd_stored", "Documents and versions that are stored", "kind")?,
             drift,
+            certificate_expires_at: gauge(
+                "topicd_certificate_expiry_timestamp_seconds",
+                "When the server's certificate for TLS expires, in seconds since 1970; 0 without one",
+            )?,
+            failed_reloads: counters(
+                "topicd_reload_failures_total",
+                "How often changed certificates or principals couldn't be used since the start; those before hold",
+                &[],
+            )?,
         })
     }
 
@@ -324,6 +339,9 @@ impl Gauges {
             self.stored.with_label_values(&["documents"]).set(signed(size.n_documents));
             self.stored.with_label_values(&["versions"]).set(signed(size.n_versions));
         }
+        let since_1970 = snapshot.certificate_expires_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.certificate_expires_at.set(signed(since_1970.unwrap_or_default().as_secs()));
+        set(&self.failed_reloads, &[], snapshot.n_failed_reloads);
     }
 
     /// There from the start, so that an alert is about a series that is known; a comparison with NaN is never true.

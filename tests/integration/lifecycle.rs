@@ -41,7 +41,8 @@ async fn limits_that_contradict_each_other_are_refused_at_the_start() {
     let config = ServeConfig { data_dir: parent.path().join("data"), limits, ..ServeConfig::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let services = start_services(&config).await;
-    let refusal = server::run(listener, &config, services, std::future::pending()).await.unwrap_err();
+    let refusal =
+        server::run(listener, &config, services, Default::default(), std::future::pending()).await.unwrap_err();
     assert!(matches!(refusal, ServeError::Limits(_)), "{refusal:?}");
 }
 

@@ -3,12 +3,15 @@
 // What a helper unwraps is a test's failure like any other.
 #![allow(clippy::unwrap_used)]
 
+mod authorization;
 mod backup;
 mod bad_input;
 mod batch_and_stream;
+mod browsers;
 mod classify;
 mod command_line;
 mod compare;
+mod compression;
 mod connections;
 mod crash;
 mod data_issues;
@@ -21,6 +24,7 @@ mod drift;
 mod error_table;
 mod evaluate;
 mod health;
+mod inference;
 mod learned_terms;
 mod lifecycle;
 mod limits;
@@ -38,6 +42,7 @@ mod server_process;
 mod settings;
 mod stopping;
 mod support;
+mod tls;
 mod topics;
 mod traces;
 mod traffic;

@@ -107,6 +107,7 @@ macro_rules! reflection_test {
             let mut expected = [
                 "grpc.health.v1.Health",
                 $service,
+                "inference.GRPCInferenceService",
                 "topicd.v1.ClassifierService",
                 "topicd.v1.DatasetService",
                 "topicd.v1.ModelService",

@@ -22,6 +22,7 @@ use topicd::api::pb::model_service_client::ModelServiceClient;
 use topicd::api::pb::traffic_service_client::TrafficServiceClient;
 use topicd::artifact::{self, Artifact};
 use topicd::config::ServeConfig;
+use topicd::server::security::Security;
 use topicd::server::{self, Listeners, ServeError};
 use topicd::service::{ClassifyService, ModelFiles, Services};
 use topicd::store::{DataDir, Store};
@@ -67,9 +68,11 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel::<()>();
         let services = start_services(&config).await;
         let (classify, model_files) = (Arc::clone(&services.classify), Arc::clone(&services.model_files));
-        let listeners = Listeners { grpc: listener, metrics: Some(metrics_listener) };
-        let running =
-            tokio::spawn(async move { server::run(listeners, &config, services, async { drop(stopped.await) }).await });
+        let listeners = Listeners { grpc: listener, metrics: Some(metrics_listener), health: None };
+        let security = Security::load(&config).unwrap();
+        let running = tokio::spawn(async move {
+            server::run(listeners, &config, services, security, async { drop(stopped.await) }).await
+        });
         Self { address, metrics, classify, model_files, stop, running, parent }
     }
 

@@ -3,13 +3,12 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::api::dataset_response::labeled_document;
 use crate::api::pb;
 use crate::api::pb::dataset_service_client::DatasetServiceClient;
-use crate::cli::remote;
+use crate::cli::remote::{self, Remote};
 use crate::document::LabeledDocument;
 use crate::names::ClassifierName;
 use crate::store::{Import, ImportOutcome, StoreError};
@@ -40,7 +39,7 @@ pub(super) struct ServerImport {
 
 impl ImportTarget {
     /// Begins an import on a server.
-    pub(super) async fn on_server(channel: Channel, classifier: &ClassifierName) -> Result<Self, TargetError> {
+    pub(super) async fn on_server(channel: Remote, classifier: &ClassifierName) -> Result<Self, TargetError> {
         let (messages, waiting) = mpsc::channel(MESSAGES_AHEAD);
         let mut client = DatasetServiceClient::new(channel);
         let call = tokio::spawn(async move { client.import_examples(ReceiverStream::new(waiting)).await });

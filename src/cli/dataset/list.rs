@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::client;
 use crate::api::pb;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::cli::place::{Place, PlaceArgs};
+use crate::cli::remote::Remote;
 use crate::cli::{CommandResult, remote};
 use crate::names::ClassifierNameError;
 use crate::store::{DatasetSummary, RevisionSummary, TopicCount};
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args) -> CommandResult {
     Ok(())
 }
 
-async fn of_server(channel: Channel) -> Result<Vec<DatasetSummary>, String> {
+async fn of_server(channel: Remote) -> Result<Vec<DatasetSummary>, String> {
     let refusal = |status: Status| remote::refusal(&status);
     let mut models = ModelServiceClient::new(channel.clone());
     let classifiers = models.list_classifiers(pb::ListClassifiersRequest {}).await.map_err(refusal)?.into_inner();

@@ -6,8 +6,7 @@ mod import;
 mod import_target;
 mod list;
 
-use tonic::transport::Channel;
-
+use super::remote::Remote;
 use super::{CommandResult, remote};
 use crate::api::pb::dataset_service_client::DatasetServiceClient;
 
@@ -52,6 +51,6 @@ pub fn run(args: &Args) -> CommandResult {
 }
 
 /// A client for a server's documents.
-pub(super) fn client(channel: Channel) -> DatasetServiceClient<Channel> {
+pub(super) fn client(channel: Remote) -> DatasetServiceClient<Remote> {
     DatasetServiceClient::new(channel).max_decoding_message_size(remote::MAX_ANSWER_BYTES)
 }

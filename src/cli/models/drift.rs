@@ -7,14 +7,18 @@ use super::versions::said;
 use crate::api::pb::feature_drift::Level;
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::{json, pb};
-use crate::cli::{CommandResult, remote};
+use crate::cli::CommandResult;
+use crate::cli::remote::CredentialArgs;
 
 /// What `topicd models drift` is told.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The server, as http://HOST:PORT: what it was asked is in its memory only.
+    /// The server, as http://HOST:PORT or https://HOST:PORT: what it was asked is in its memory only.
     #[arg(long, value_name = "URL")]
     server: String,
+
+    #[command(flatten)]
+    credentials: CredentialArgs,
 
     /// Whose answers: CLASSIFIER (its stable version's), CLASSIFIER/NUMBER, CLASSIFIER/candidate and so on.
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = version_name)]
@@ -30,7 +34,7 @@ pub(super) struct Args {
 /// # Errors
 /// No such server, classifier or version.
 pub(super) async fn run(args: &Args) -> CommandResult {
-    let mut client = ModelServiceClient::new(remote::connect(&args.server).await?);
+    let mut client = ModelServiceClient::new(args.credentials.connect(&args.server).await?);
     let request = pb::GetMonitoringReportRequest { model: args.classifier.clone() };
     let report = said(client.get_monitoring_report(request).await)?;
     let out = &mut io::BufWriter::new(io::stdout().lock());

@@ -3,13 +3,12 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::api::pb::model_service_client::ModelServiceClient;
 use crate::api::{comparison_response, model_request, model_response, pb};
 use crate::cli::place::{Place, PlaceArgs};
-use crate::cli::remote;
+use crate::cli::remote::{self, Remote};
 use crate::config::Limits;
 use crate::service::{CompareService, Models};
 use crate::store::Store;
@@ -20,7 +19,7 @@ const PAGE: u32 = 100;
 /// Where the versions are.
 pub(super) enum Versions {
     Here { store: Store, models: Arc<Models> },
-    Server(ModelServiceClient<Channel>),
+    Server(ModelServiceClient<Remote>),
 }
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

@@ -2,19 +2,22 @@
 //!
 //! It takes the place of tonic's own server, which knows no limit on connections, handshakes and idleness, and whose clock
 //! for deadlines answers CANCELLED. What is said on a connection is HTTP/2, which is hyper's and h2's: they hold the
-//! streams to their number, and answer floods of resets, pings and settings (CVE-2023-44487, CVE-2019-9512) by closing.
+//! streams to their number, and answer floods of resets, pings and settings (CVE-2023-44487, CVE-2019-9512) by closing. Browsers
+//! may also speak HTTP/1.1, where they may call at all.
 
 mod activity;
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +27,9 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use self::activity::Watched;
+use super::caller::Peer;
 use super::drain::{self, Draining};
+use super::tls::{ClientCertificate, Tls};
 use crate::config::ConnectionLimits;
 use crate::telemetry::connections::{ConnectionCounters, ConnectionEnd};
 
@@ -40,21 +45,32 @@ const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
 /// What HTTP/2 is told of the largest header, in times of the limit: what is between has an answer that says more.
 const HEADER_ROOM: u32 = 2;
 
+/// How connections are taken.
+#[derive(Debug, Clone)]
+pub(super) struct Protocols {
+    pub(super) limits: ConnectionLimits,
+    /// `None`: in the clear.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Whether HTTP/1.1 is spoken too, which gRPC-Web needs.
+    pub(super) is_http1_spoken: bool,
+}
+
 /// Serves a listener's connections until the drain begins, and then those that are there until they end. Dropped, it cuts
 /// them off.
 pub(super) async fn serve<S>(
     listener: TcpListener,
     service: S,
-    limits: ConnectionLimits,
+    protocols: Protocols,
     counters: Arc<ConnectionCounters>,
     draining: Draining,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
+    let Protocols { limits, tls, is_http1_spoken } = protocols;
     let places = Arc::new(Semaphore::new(limits.max_connections.get() as usize));
     let (close, closing) = drain::signal();
-    let server = Server { service, http: http2_server(&limits), limits, counters, closing };
+    let server = Server { service, http: http_server(&limits, is_http1_spoken), limits, tls, counters, closing };
     let mut connections = JoinSet::new();
     let mut begun = pin!(draining.begun());
     let mut n_failed = 0;
@@ -66,7 +82,9 @@ pub(super) async fn serve<S>(
             accepted = listener.accept() => accepted,
         };
         match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((stream, _)), Ok(place)) => drop(connections.spawn(server.clone().connection(stream, place))),
+            (Ok((stream, address)), Ok(place)) => {
+                drop(connections.spawn(server.clone().connection(stream, address, place)));
+            }
             // Closed at once: its caller learns that now, and can go elsewhere.
             (Ok(_), Err(_)) => server.counters.refused(limits.max_connections),
             (Err(error), _) => {
@@ -85,9 +103,14 @@ pub(super) async fn serve<S>(
     while connections.join_next().await.is_some() {}
 }
 
-fn http2_server(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
+fn http_server(limits: &ConnectionLimits, is_http1_spoken: bool) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    if !is_http1_spoken {
+        http = http.http2_only();
+    }
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.handshake_timeout);
+    http.http2()
+        .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams_per_connection.get())
         .max_header_list_size(limits.max_header_bytes.get().saturating_mul(HEADER_ROOM))
         .keep_alive_interval(PING_INTERVAL)
@@ -99,8 +122,9 @@ fn http2_server(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
 #[derive(Clone)]
 struct Server<S> {
     service: S,
-    http: http2::Builder<TokioExecutor>,
+    http: auto::Builder<TokioExecutor>,
     limits: ConnectionLimits,
+    tls: Option<Arc<Tls>>,
     counters: Arc<ConnectionCounters>,
     closing: Draining,
 }
@@ -111,24 +135,48 @@ where
     S::Future: Send,
 {
     /// Serves one connection to its end.
-    async fn connection(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, address: SocketAddr, _place: OwnedSemaphorePermit) {
         let counted = self.counters.begin();
         // An answer is sent when it is there, not when there is more.
         let _ = stream.set_nodelay(true);
-        let activity = Activity::default();
-        let end = self.serve_stream(Watched::new(stream, activity.clone()), activity).await;
+        let end = match self.tls.clone() {
+            None => self.serve_stream(stream, Peer { address, certificate: None }).await,
+            Some(tls) => self.serve_over_tls(&tls, stream, address).await,
+        };
         counted.end(end);
     }
 
-    async fn serve_stream<IO>(self, stream: IO, activity: Activity) -> ConnectionEnd
+    async fn serve_over_tls(self, tls: &Tls, stream: TcpStream, address: SocketAddr) -> ConnectionEnd {
+        let accepted = tokio::select! {
+            accepted = tls.acceptor().accept(stream) => accepted,
+            () = tokio::time::sleep(self.limits.handshake_timeout) => return ConnectionEnd::HandshakeTimeout,
+            () = self.closing.clone().begun() => return ConnectionEnd::Drain,
+        };
+        match accepted {
+            Ok(stream) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let certificate = certificates.and_then(<[_]>::first).and_then(|first| ClientCertificate::read(first));
+                self.serve_stream(stream, Peer { address, certificate: certificate.map(Arc::new) }).await
+            }
+            Err(error) => {
+                tracing::debug!(%error, %address, "TLS wasn't agreed on");
+                ConnectionEnd::Error
+            }
+        }
+    }
+
+    async fn serve_stream<IO>(self, stream: IO, peer: Peer) -> ConnectionEnd
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { service, http, limits, closing, .. } = self;
+        let activity = Activity::default();
+        let stream = Watched::new(stream, activity.clone());
         let of_calls = activity.clone();
         let service = service.map_request(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(of_calls.clone());
+            request.extensions_mut().insert(peer.clone());
             request
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
@@ -165,11 +213,11 @@ where
     }
 }
 
-fn how_it_ended(result: Result<(), hyper::Error>) -> ConnectionEnd {
+fn how_it_ended(result: Result<(), Box<dyn Error + Send + Sync>>) -> ConnectionEnd {
     match result {
         Ok(()) => ConnectionEnd::Client,
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::debug!(%error, cause, "a connection failed");
             ConnectionEnd::Error
         }

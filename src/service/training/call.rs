@@ -1,10 +1,12 @@
 //! What callers ask of training.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::gate::PromotionPolicy;
+use crate::access::Principal;
 use crate::dataset::issues::DataIssue;
 use crate::document::LabeledDocument;
 use crate::names::ClassifierName;
@@ -42,6 +44,8 @@ pub struct TrainCall {
     pub request: Option<RequestId>,
     /// Whether nobody asked for it.
     pub automatic: bool,
+    /// Who asks, where callers have names.
+    pub requester: Option<Arc<Principal>>,
 }
 
 /// What a training would find.

@@ -18,10 +18,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::counters::{TrainingCounters, TrainingOutcome};
+use super::datasets::owner;
 use super::error::{Error, FieldViolation};
 use super::model_name::JobName;
 use super::models::Models;
 use super::panic::{catch_async, panicked};
+use crate::access::Principal;
+use crate::access::quota::TrainingPlace;
 use crate::config::Limits;
 use crate::dataset::issues::find_repetitions;
 use crate::names::ClassifierName;
@@ -115,6 +118,7 @@ impl TrainingService {
             }
         }
         let _place = self.reserve(&call.classifier)?;
+        let requesters_place = call.requester.as_deref().map(training_place).transpose()?.flatten();
         // Its place is reserved, so no job of the classifier runs: one that is stored as running is one whose end couldn't be.
         self.store.fail_left_over(&call.classifier).await?;
         check_usable(&call, &self.stored_topics(&call).await?, &self.limits)?;
@@ -125,13 +129,15 @@ impl TrainingService {
             Scope::SourceOnly => Vec::new(),
         };
         issues.extend(relabelled(&call.examples, &self.stored_copies(&call).await?));
-        let TrainCall { classifier, scope, examples, config, promotion_policy, request, automatic, .. } = call;
+        let TrainCall { classifier, scope, examples, config, promotion_policy, request, automatic, requester, .. } =
+            call;
         let n_given = examples.len() as u64;
         let (import, documents) = match scope {
             Scope::SourceOnly => (None, Some(examples)),
             Scope::Stored if examples.is_empty() => (None, None),
             Scope::Stored => {
-                let mut import = self.store.begin_import(&classifier).await?;
+                let owner = requester.as_deref().map(owner);
+                let mut import = self.store.begin_import(&classifier).await?.owned_by(owner);
                 if let Err(error) = import.stage(&examples).await {
                     import.discard().await?;
                     return Err(error.into());
@@ -156,11 +162,11 @@ impl TrainingService {
         };
         let documents = documents.map_or(Documents::Stored { revision }, Documents::Given);
         let job = TrainingJob::begun(JobName { classifier, number }, created_at_ms, details);
-        Ok(self.run(job, documents))
+        Ok(self.run(job, documents, requesters_place))
     }
 
     /// Lets a job that is stored run to its end, whoever waits for it.
-    fn run(&self, job: TrainingJob, documents: Documents) -> TrainingJob {
+    fn run(&self, job: TrainingJob, documents: Documents, place: Option<TrainingPlace>) -> TrainingJob {
         let name = job.name.clone();
         let active = Arc::new(ActiveJob::new(job.clone()));
         {
@@ -184,6 +190,7 @@ impl TrainingService {
         let (jobs, ended) = (Arc::clone(&self.active), Arc::clone(&self.ended));
         tracing::info!(job = %name, "training begins");
         tokio::spawn(async move {
+            let _place = place;
             match catch_async(plan.run()).await {
                 Ok(true) => {}
                 // What is known here is all there is, until the process ends.
@@ -333,6 +340,14 @@ impl TrainingService {
     }
 }
 
+/// One of the places that a principal's quota has for training jobs; `None`: it has no quota.
+fn training_place(principal: &Principal) -> Result<Option<TrainingPlace>, Error> {
+    let Some(limit) = principal.quotas().training_jobs else { return Ok(None) };
+    let place = principal.usage().take_training_place(limit);
+    let refusal = || Error::TrainingQuota { principal: principal.name().to_owned(), limit: limit.get() };
+    place.ok_or_else(refusal).map(Some)
+}
+
 /// What a caller is told who uses one name for two requests.
 pub(super) fn other_request() -> Error {
     Error::InvalidRequest(vec![FieldViolation {
@@ -392,6 +407,7 @@ mod tests {
             wait: Duration::from_secs(60),
             request: None,
             automatic: false,
+            requester: None,
         }
     }
 

@@ -1,10 +1,14 @@
 //! Every number and path that `topicd serve` obeys.
 
+mod security;
+
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+pub use security::{ClientCertificates, Exposed, SecurityConfig, TlsClients, TlsFiles};
 
 /// What a server is told; the defaults are the command line's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,12 @@ pub struct ServeConfig {
     pub model: Option<PathBuf>,
     /// Where it shows metrics over HTTP, such as `127.0.0.1:9464`; `None`: nowhere.
     pub metrics_listen: Option<String>,
+    /// Where it answers questions for its health, and no others, without TLS and credentials; `None`: nowhere.
+    pub health_listen: Option<String>,
+    /// Who is let in, and over what.
+    pub security: SecurityConfig,
+    /// Whether browsers may call, and from which pages; `None`: they may not.
+    pub grpc_web: Option<GrpcWebConfig>,
     /// How it logs, to standard error.
     pub log_format: LogFormat,
     /// What callers are held to.
@@ -42,6 +52,9 @@ impl Default for ServeConfig {
             data_dir: PathBuf::from("./topicd-data"),
             model: None,
             metrics_listen: None,
+            health_listen: None,
+            security: SecurityConfig::default(),
+            grpc_web: None,
             log_format: LogFormat::Human,
             limits: Limits::default(),
             connections: ConnectionLimits::default(),
@@ -50,6 +63,62 @@ impl Default for ServeConfig {
             training_threads: None,
             lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What browsers may do, over gRPC-Web.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GrpcWebConfig {
+    /// The origins of pages that may call, such as `https://desk.example.org`, or all; a page of this server's own origin needs no
+    /// permission.
+    pub origins: Vec<CorsOrigin>,
+}
+
+/// The origin of pages that may call, or `*` for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorsOrigin {
+    /// Any page's.
+    Any,
+    /// A scheme, host and port, as browsers send it.
+    One(http::HeaderValue),
+}
+
+impl FromStr for CorsOrigin {
+    type Err = String;
+
+    fn from_str(origin: &str) -> Result<Self, String> {
+        if origin == "*" {
+            return Ok(Self::Any);
+        }
+        let wrong = || "an origin is https://HOST, with :PORT if it isn't the usual one, or *".to_owned();
+        let uri: http::Uri = origin.parse().map_err(|_| wrong())?;
+        let is_origin = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        // Browsers send no slash behind it, so with one it would never be what they send.
+        if !is_origin || origin.ends_with('/') || uri.path() != "/" || uri.query().is_some() {
+            return Err(wrong());
+        }
+        http::HeaderValue::from_str(origin).map(Self::One).map_err(|_| wrong())
+    }
+}
+
+/// Several, with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CorsOrigins(pub Vec<CorsOrigin>);
+
+impl FromStr for CorsOrigins {
+    type Err = String;
+
+    fn from_str(origins: &str) -> Result<Self, String> {
+        origins.split(',').map(|origin| origin.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for CorsOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::One(origin) => f.write_str(origin.to_str().unwrap_or_default()),
         }
     }
 }

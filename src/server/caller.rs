@@ -1,0 +1,196 @@
+//! Who calls: found out from a token in the call's header or the connection's certificate before the call is read, and asked
+//! again when something is to be allowed.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, Request};
+use tonic::body::Body;
+
+use super::permission::{Guarded, Permission};
+use super::status::Refusal;
+use super::tls::ClientCertificate;
+use crate::access::{Access, CredentialError, Extent, Principal, Role};
+use crate::names::ClassifierName;
+
+/// Who is called by a server without principals.
+const ANYONE: &str = "anyone";
+
+/// What tells of the server's health, in the Open Inference Protocol.
+const HEALTH_OF_INFERENCE: [&str; 2] =
+    ["/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"];
+
+/// Where a connection comes from, and with what certificate.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// How callers are found out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Identification {
+    /// `None`: anyone may do anything.
+    pub(super) access: Option<Arc<Access>>,
+    /// Whether health needs no credential.
+    pub(super) is_health_open: bool,
+    /// Whether reflection needs none.
+    pub(super) is_reflection_open: bool,
+}
+
+impl Identification {
+    /// Who makes a call.
+    ///
+    /// # Errors
+    /// It has no credential, or one that isn't taken.
+    pub(super) fn caller(&self, request: &Request<Body>) -> Result<Caller, Refusal> {
+        let Some(access) = self.access.as_ref().filter(|_| !self.is_open(request.uri().path())) else {
+            return Ok(Caller::new(None));
+        };
+        let principal = match bearer_token(request.headers())? {
+            Some(token) => access.by_token(token)?,
+            None => by_certificate(access, request.extensions())?,
+        };
+        Ok(Caller::new(Some(principal)))
+    }
+
+    fn is_open(&self, path: &str) -> bool {
+        self.is_health_open && (path.starts_with("/grpc.health.v1.Health/") || HEALTH_OF_INFERENCE.contains(&path))
+            || self.is_reflection_open && path.starts_with("/grpc.reflection.")
+    }
+}
+
+/// The token of a call's header, if it has one.
+fn bearer_token(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+    let mut credentials = headers.get_all(AUTHORIZATION).iter();
+    let Some(credential) = credentials.next() else { return Ok(None) };
+    // The scheme's name has no case (RFC 9110, section 11.1).
+    let token = credential.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    match (token, credentials.next()) {
+        (Some((_, token)), None) => Ok(Some(token.trim_ascii())),
+        _ => Err(Refusal::MalformedCredential),
+    }
+}
+
+fn by_certificate(access: &Access, extensions: &Extensions) -> Result<Arc<Principal>, Refusal> {
+    let peer = extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
+    let certificate = peer.ok_or(Refusal::NoCredential)?;
+    // It was valid when the connection began.
+    if certificate.expires_at.is_none_or(|at| at <= SystemTime::now()) {
+        return Err(CredentialError::Expired.into());
+    }
+    Ok(access.by_certificate(&certificate.names)?)
+}
+
+/// The message of a call, if its caller is allowed it.
+///
+/// # Errors
+/// As [`Caller::admit`]'s.
+pub(super) fn admitted<T: Guarded>(request: tonic::Request<T>) -> Result<T, Refusal> {
+    let caller = Caller::of(request.extensions())?;
+    let message = request.into_inner();
+    caller.admit(&message)?;
+    Ok(message)
+}
+
+/// Who makes a call, and what is to be said of it in the audit log.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    principal: Option<Arc<Principal>>,
+    record: Arc<Record>,
+}
+
+/// What has been found out about a call while it was answered.
+#[derive(Debug, Default)]
+struct Record {
+    is_change: AtomicBool,
+    is_denied: AtomicBool,
+    subject: OnceLock<String>,
+}
+
+impl Caller {
+    fn new(principal: Option<Arc<Principal>>) -> Self {
+        Self { principal, record: Arc::default() }
+    }
+
+    /// The one that the edge has found out; nobody who may do anything otherwise, which no call meets.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
+        extensions.get::<Self>().cloned().ok_or(Refusal::NoCredential)
+    }
+
+    /// The principal's name, for logs.
+    pub(super) fn name(&self) -> &str {
+        self.principal.as_ref().map_or(ANYONE, |principal| principal.name())
+    }
+
+    /// The principal; `None` on a server without them.
+    pub(super) fn principal(&self) -> Option<Arc<Principal>> {
+        self.principal.clone()
+    }
+
+    /// Allows a message, and counts its documents against the principal's quota.
+    ///
+    /// # Errors
+    /// The principal lacks the role, its credential isn't valid any more, or it has classified too much.
+    pub(super) fn admit(&self, message: &impl Guarded) -> Result<(), Refusal> {
+        let Permission { role, extent, other, is_change, n_documents } = message.needs();
+        self.record.is_change.fetch_or(is_change, Ordering::Relaxed);
+        if is_change || self.principal.is_some() {
+            self.record.subject.get_or_init(|| extent.to_string());
+        }
+        let Some(principal) = &self.principal else { return Ok(()) };
+        let admitted =
+            [Some(extent), other].into_iter().flatten().try_for_each(|extent| check(principal, role, extent));
+        let admitted = admitted.and_then(|()| take_documents(principal, n_documents));
+        if admitted.is_err() {
+            self.record.is_denied.store(true, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// Whether the principal may read of a classifier.
+    pub(super) fn may_read(&self, classifier: &ClassifierName) -> bool {
+        let extent = Extent::Classifier(classifier.clone());
+        self.principal.as_ref().is_none_or(|principal| principal.may(Role::Reader, &extent))
+    }
+
+    /// Returns, with what to say, when the credential isn't valid any more.
+    pub(super) async fn ends(&self) -> Refusal {
+        match &self.principal {
+            Some(principal) => principal.ends().await.into(),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the audit log is told of a call: whether it changed something, whether it was denied, and about what it was.
+    pub(super) fn audit(&self) -> (bool, bool, &str) {
+        let Record { is_change, is_denied, subject } = &*self.record;
+        let subject = subject.get().map_or("", String::as_str);
+        (is_change.load(Ordering::Relaxed), is_denied.load(Ordering::Relaxed), subject)
+    }
+}
+
+fn check(principal: &Principal, role: Role, extent: Extent) -> Result<(), Refusal> {
+    principal.check(SystemTime::now())?;
+    if !principal.may(role, &extent) {
+        return Err(Refusal::RoleMissing { principal: principal.name().to_owned(), role, extent });
+    }
+    Ok(())
+}
+
+fn take_documents(principal: &Principal, n_documents: usize) -> Result<(), Refusal> {
+    match principal.quotas().documents_per_second {
+        Some(per_second) if n_documents > 0 => {
+            let taken = principal.usage().take_documents(n_documents, per_second, Instant::now());
+            taken.map_err(|retry_after| Refusal::TooManyDocuments {
+                principal: principal.name().to_owned(),
+                per_second,
+                retry_after,
+            })
+        }
+        _ => Ok(()),
+    }
+}
