@@ -30,7 +30,7 @@ pub fn matches(command: Command) -> Option<ArgMatches> {
         })
     });
     let settings = file.as_ref().map_or_else(Vec::new, |file| file.settings.clone());
-    let matches = command.clone().mut_subcommand(SERVE, |serve| with_defaults(serve, settings)).get_matches();
+    let matches = command.clone().mut_subcommand(SERVE, |serve| with_settings(serve, settings)).get_matches();
     match matches.subcommand() {
         Some((SERVE, serve)) if serve.get_flag(PRINT) => {
             let printed = command.find_subcommand(SERVE).map(|command| print(command, serve, file.as_ref()));
@@ -53,26 +53,35 @@ impl SettingsFile {
     /// Reads a file; the problem otherwise, in words.
     fn read(path: &Path, command: &Command) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-        let serve = command.find_subcommand(SERVE).into_iter();
-        let known: Vec<&str> = serve.flat_map(Command::get_arguments).filter(is_setting).map(id).collect();
-        let mut settings = Vec::new();
-        for (key, value) in table {
-            if !known.contains(&key.as_str()) {
-                return Err(unknown_key(&key, &known));
-            }
-            let value = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Float(number) => number.to_string(),
-                toml::Value::Boolean(flag) => flag.to_string(),
-                _ => return Err(format!("{key} is a list, a table or a date; give one string or number")),
-            };
-            check(command, &key, &value)?;
-            settings.push((key, value));
-        }
-        Ok(Self { path: path.to_owned(), settings })
+        Ok(Self { path: path.to_owned(), settings: parse(&text, command)? })
     }
+}
+
+/// The settings that a file's text has: keys, with their values as flags would give them. `command` has the subcommand `serve`,
+/// which knows the keys.
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub fn parse(text: &str, command: &Command) -> Result<Vec<(String, String)>, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let serve = command.find_subcommand(SERVE).into_iter();
+    let known: Vec<&str> = serve.flat_map(Command::get_arguments).filter(is_setting).map(id).collect();
+    let mut settings = Vec::new();
+    for (key, value) in table {
+        if !known.contains(&key.as_str()) {
+            return Err(unknown_key(&key, &known));
+        }
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            _ => return Err(format!("{key} is a list, a table or a date; give one string or number")),
+        };
+        check(command, &key, &value)?;
+        settings.push((key, value));
+    }
+    Ok(settings)
 }
 
 /// Whether a flag would take the value.
@@ -97,7 +106,8 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
     }
 }
 
-fn with_defaults(serve: Command, settings: Vec<(String, String)>) -> Command {
+/// The subcommand with settings in place of its flags' defaults.
+pub fn with_settings(serve: Command, settings: Vec<(String, String)>) -> Command {
     settings.into_iter().fold(serve, |serve, (key, value)| serve.mut_arg(key, |arg| arg.default_value(value)))
 }
 
@@ -134,11 +144,10 @@ fn print(command: &Command, matches: &ArgMatches, file: Option<&SettingsFile>) -
     printed
 }
 
-/// A value as TOML has it.
-fn written(value: &str) -> String {
-    match (value.parse::<i64>(), value.parse::<bool>()) {
-        (Ok(number), _) => number.to_string(),
-        (_, Ok(flag)) => flag.to_string(),
-        _ => toml::Value::String(value.to_owned()).to_string(),
+/// A value as a file has it, from which [`parse`] reads the same.
+pub fn written(value: &str) -> String {
+    match value.parse::<i64>() {
+        Ok(number) => number.to_string(),
+        Err(_) => toml::Value::String(value.to_owned()).to_string(),
     }
 }
