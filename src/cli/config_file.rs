@@ -147,7 +147,29 @@ fn print(command: &Command, matches: &ArgMatches, file: Option<&SettingsFile>) -
 /// A value as a file has it, from which [`parse`] reads the same.
 pub fn written(value: &str) -> String {
     match value.parse::<i64>() {
-        Ok(number) => number.to_string(),
-        Err(_) => toml::Value::String(value.to_owned()).to_string(),
+        // Not a text that only reads like a number, such as 007, which is another one than 7.
+        Ok(number) if number.to_string() == value => value.to_owned(),
+        _ => toml::Value::String(value.to_owned()).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::super::serve;
+    use super::*;
+
+    /// Found by fuzzing: a directory `007` was printed as `data_dir = 7`, so that a server told so by the printed file had another
+    /// one than the server that had printed it.
+    #[test]
+    fn what_is_printed_of_a_setting_is_read_as_it_was() {
+        let command = Command::new("topicd").subcommand(serve::Args::augment_args(Command::new(SERVE)));
+        for value in ["007", "+7", "-0", "7", "1_000", "0x7", "true", "a \"b\" \\", "'", "two\nlines", "\u{7f}é", " "]
+        {
+            let settings = parse(&format!("data_dir = {}", written(value)), &command);
+            assert_eq!(settings, Ok(vec![("data_dir".to_owned(), value.to_owned())]));
+        }
+        assert_eq!([written("7"), written("-7"), written("0.5")], ["7", "-7", "\"0.5\""]);
     }
 }
