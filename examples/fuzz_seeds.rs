@@ -266,8 +266,11 @@ fn write_requests(directory: &Path) -> Result<(), Failure> {
         ),
         (26, "unknown-terms", pb::ListUnknownTermsRequest { classifier: name(), max_terms: 9 }.encode_to_vec()),
     ];
+    let long = "\u{1}".repeat(100);
+    let bad = pb::LabeledDocument { topics: vec![long; 20], ..examples().remove(0) };
+    let bad = pb::SubmitFeedbackRequest { classifier: name(), examples: vec![bad] };
     fs::create_dir_all(directory)?;
-    for (number, name, message) in seeds {
+    for (number, name, message) in seeds.into_iter().chain([(5, "many-bad-topics", bad.encode_to_vec())]) {
         fs::write(directory.join(name), [&[number], &*message].concat())?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
+use tonic::Status;
 use topicd::api::{
     dataset_request, dataset_response, model_file_request, model_request, pb, request, settings, traffic_request,
     train_request,
@@ -87,7 +88,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Converts; an error names at least one field, and few enough for a reply's header.
+/// Converts; an error names at least one field, and fits the header in which it is told: many clients read 16 KiB, some of which
+/// are for what every reply has.
 fn check<M>(message: Option<M>, convert: impl FnOnce(M) -> Result<(), Error>) {
     match message.map(convert) {
         Some(Err(Error::InvalidRequest(violations))) => {
@@ -95,6 +97,10 @@ fn check<M>(message: Option<M>, convert: impl FnOnce(M) -> Result<(), Error>) {
             assert!(
                 violations.iter().all(|violation| !violation.field.is_empty() && !violation.description.is_empty())
             );
+            let reply = Status::from(Error::InvalidRequest(violations)).into_http::<String>();
+            let n_bytes: usize =
+                reply.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(n_bytes <= 15 * 1024, "a header of {n_bytes} bytes");
         }
         Some(Err(other)) => panic!("a conversion fails for what the request is only: {other}"),
         Some(Ok(())) | None => {}

@@ -34,19 +34,34 @@ const PAGE_SIZES: (u32, u32) = (100, 20);
 /// The most wrong fields that one reply names; the others are counted. Errors travel in HTTP/2 headers, of which many
 /// clients take no more than 16 KiB.
 const MAX_VIOLATIONS: usize = 16;
+/// And the most bytes that their names and descriptions may have there, the rest being for what every reply has.
+const MAX_HEADER_BYTES: usize = 13 * 1024;
+
+/// What a text takes in a reply's header: once as words, in which most characters but letters and digits are three, and twice in
+/// the details (the words again, and the field's own), which are base64.
+fn n_header_bytes(text: &str) -> usize {
+    let in_words: usize = text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
+    in_words + (2 * text.len() * 4).div_ceil(3)
+}
 
 /// What was found to be wrong so far. A check that finds something adds it, and returns nothing or a stand-in with
 /// which the remaining checks can go on.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     found: Vec<FieldViolation>,
+    n_header_bytes: usize,
     n_more: usize,
 }
 
 impl Violations {
     pub(super) fn add(&mut self, field: impl fmt::Display, reason: &'static str, description: String) {
-        if self.found.len() < MAX_VIOLATIONS {
-            self.found.push(FieldViolation { field: field.to_string(), reason, description });
+        let field = field.to_string();
+        let n_header_bytes = n_header_bytes(&field) + n_header_bytes(&description);
+        let has_room = self.found.len() < MAX_VIOLATIONS && self.n_header_bytes + n_header_bytes <= MAX_HEADER_BYTES;
+        // One alone is always short enough: what callers sent is repeated in excerpts only.
+        if self.found.is_empty() || has_room {
+            self.found.push(FieldViolation { field, reason, description });
+            self.n_header_bytes += n_header_bytes;
         } else {
             self.n_more += 1;
         }
