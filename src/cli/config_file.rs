@@ -149,6 +149,7 @@ pub fn written(value: &str) -> String {
     match value.parse::<i64>() {
         // Not a text that only reads like a number, such as 007, which is another one than 7.
         Ok(number) if number.to_string() == value => value.to_owned(),
+        _ if matches!(value, "true" | "false") => value.to_owned(),
         _ => toml::Value::String(value.to_owned()).to_string(),
     }
 }
