@@ -20,6 +20,8 @@ pub const TEXT: &str = "text";
 pub const TITLE: &str = "title";
 /// The parameter that there may be.
 const TRUNCATE: &str = "truncate";
+/// The parameter that an input with raw contents may have: their length, which KServe's client tells.
+const RAW_BYTES: &str = "binary_data_size";
 
 /// What a version says of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,9 +271,18 @@ fn check_input(
     raw: Option<bytes::Bytes>,
 ) -> Option<Vec<String>> {
     let InferInputTensor { datatype, shape, parameters, contents, .. } = input;
-    for (name, _) in sorted(&parameters) {
+    for (name, value) in sorted(&parameters) {
         let field = format_args!("inputs[{index}].parameters[{name:?}]");
-        unknown_parameter(violations, field, "inputs have none");
+        let n_bytes = raw.as_ref().and_then(|raw| i64::try_from(raw.len()).ok());
+        match (name.as_str(), &value.parameter_choice, n_bytes) {
+            (RAW_BYTES, Some(ParameterChoice::Int64Param(told)), Some(n_bytes)) if *told == n_bytes => {}
+            (RAW_BYTES, _, _) => {
+                let description =
+                    "isn't how many bytes raw_input_contents has for it; leave it out, or tell that".to_owned();
+                violations.add(field, "WRONG_NUMBER", description);
+            }
+            _ => unknown_parameter(violations, field, "the one that inputs may have is binary_data_size"),
+        }
     }
     if datatype != BYTES {
         let description = format!("is {:?}; texts are of type {BYTES}", crate::names::excerpt(&datatype));

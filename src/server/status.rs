@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use prost::Message;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
@@ -333,7 +334,21 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let (code, reason, metadata, mut details) = refusal.row();
         details.set_error_info(reason, DOMAIN, metadata);
-        Self::with_error_details(code, refusal.to_string(), details)
+        let pushback = pushback(code, &details);
+        let mut status = Self::with_error_details(code, refusal.to_string(), details);
+        if let Some(pushback) = pushback {
+            status.metadata_mut().insert("grpc-retry-pushback-ms", pushback);
+        }
+        status
+    }
+}
+
+/// When clients with a retry policy may try again: when the details say, and where time doesn't mend it not at all. They don't read
+/// details (gRFC A6, "Server Pushback").
+fn pushback(code: Code, details: &ErrorDetails) -> Option<MetadataValue<Ascii>> {
+    match details.retry_info().and_then(|info| info.retry_delay) {
+        Some(delay) => Some(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX).into()),
+        None => (code == Code::ResourceExhausted).then(|| (-1_i64).into()),
     }
 }
 

@@ -48,9 +48,9 @@ def check(what: str, holds: bool, seen: object) -> None:
 class Server:
     """A `topicd serve` child on a free port, with an empty data directory."""
 
-    def __init__(self, topicd: str, data_dir: Path) -> None:
+    def __init__(self, topicd: str, data_dir: Path, *arguments: str) -> None:
         anywhere = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-        command = [topicd, "serve", *anywhere, "--data-dir", str(data_dir), "--log-format", "json"]
+        command = [topicd, "serve", *anywhere, "--data-dir", str(data_dir), "--log-format", "json", *arguments]
         self.child = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()

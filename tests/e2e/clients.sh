@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Do the clients that people have get the same answers from topicd? Usage: tests/e2e/clients.sh PATH/TO/topicd
-# Needs python3 (3.11 or newer, with venv) and Linux on x86-64, for which the grpcurl package holds a binary.
+# Needs python3 (3.11 or newer, with venv), Node 20 or newer with npm, and Linux on x86-64, for which the grpcurl package holds a
+# binary. What a browser shows is looked at where there is Chromium or Chrome.
 set -euo pipefail
 
 if [ $# -ne 1 ] || [ ! -x "$1" ]; then
@@ -18,3 +19,10 @@ venv=${CARGO_TARGET_DIR:-target}/e2e-venv
 "$venv/bin/python" tests/e2e/clients.py "$topicd"
 "$venv/bin/python" tests/e2e/story.py "$topicd"
 "$venv/bin/python" tests/e2e/watching.py "$topicd"
+
+# An environment of its own: Triton's and KServe's clients want an older protobuf.
+interop=${CARGO_TARGET_DIR:-target}/interop-venv
+[ -x "$interop/bin/pip" ] || python3 -m venv --clear "$interop"
+"$interop/bin/pip" install --quiet --disable-pip-version-check -r tests/e2e/interop-requirements.txt
+(cd examples/javascript && npm ci --silent && npm run --silent generate && npm run --silent bundle)
+"$interop/bin/python" tests/e2e/interop.py "$topicd"

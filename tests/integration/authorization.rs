@@ -382,6 +382,8 @@ async fn quotas_hold_for_each_principal_and_are_told() {
     assert_eq!(violation.subject, "principal:small");
     let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
     assert!(wait <= Duration::from_millis(200), "{wait:?}");
+    // What clients with a retry policy go by.
+    assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), &*wait.as_millis().to_string());
     for _ in 0..20 {
         client.classify(with_token(request(article()), Some("free"))).await.unwrap();
     }
@@ -398,6 +400,7 @@ async fn quotas_hold_for_each_principal_and_are_told() {
     datasets.submit_feedback(with_token(feedback(0..25), Some("small"))).await.unwrap();
     let refused = datasets.submit_feedback(with_token(feedback(20..40), Some("small"))).await.unwrap_err();
     assert_error(&refused, Code::ResourceExhausted, "STORAGE_QUOTA");
+    assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
     assert_eq!(refused.get_details_quota_failure().unwrap().violations[0].subject, "principal:small");
     let inline = with_token(train_request("desk", examples(20..40)), Some("small"));
     assert_error(&client.train(inline).await.unwrap_err(), Code::ResourceExhausted, "STORAGE_QUOTA");
@@ -436,4 +439,22 @@ async fn quotas_hold_for_each_principal_and_are_told() {
         async move { client.train(request).await.ok() }
     })
     .await;
+}
+
+/// The published retry policy names methods that there are, each once, and none that does something twice when it is called twice.
+#[test]
+fn the_published_service_config_retries_only_what_may_be_repeated() {
+    let config = include_str!("../../examples/service_config.json");
+    let config: serde_json::Value = serde_json::from_str(config).unwrap();
+    let named = config["methodConfig"].as_array().unwrap().iter().flat_map(|config| config["name"].as_array().unwrap());
+    let named: Vec<_> = named.map(|name| format!("{}/{}", name["service"], name["method"]).replace('"', "")).collect();
+    let methods: Vec<String> = methods().into_iter().map(|(method, _)| method).collect();
+    for (index, method) in named.iter().enumerate() {
+        assert!(methods.contains(method) && !named[..index].contains(method), "{method}");
+        // Documents that are there already stay as they are.
+        let is_repeatable = method.ends_with("/SubmitFeedback");
+        let need = NEEDS.iter().find(|(known, _)| known == method).unwrap().1;
+        let is_read = !matches!(need, Need::Admin | Need::ServerAdmin) && !method.ends_with("/Train");
+        assert!(is_read || is_repeatable, "{method}");
+    }
 }

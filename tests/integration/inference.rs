@@ -221,6 +221,13 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
     let refused = client.model_infer(of_input).await.unwrap_err();
     assert_eq!(violations(&refused)[0].1, "UNKNOWN_PARAMETER");
 
+    // KServe's client tells how many raw bytes there are.
+    for (told, is_right) in [(12, true), (13, false)] {
+        let mut raw = request(&["12345678"], &[], true);
+        raw.inputs[0].parameters.insert("binary_data_size".to_owned(), parameter(ParameterChoice::Int64Param(told)));
+        assert_eq!(client.model_infer(raw).await.is_ok(), is_right, "{told}");
+    }
+
     // One document too many, one too long, and that one cut.
     let refused = client.model_infer(request(&["a"; 5], &[], false)).await.unwrap_err();
     assert_error(&refused, Code::InvalidArgument, "INVALID_REQUEST");
