@@ -97,8 +97,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    fn has_valid_reference(&self, n_topics: usize) -> bool {
-        self.reference.as_ref().is_none_or(|reference| reference.is_valid(n_topics, self.n_documents))
+    /// Whether what was counted of its documents can be of so many.
+    fn has_valid_counts(&self, n_topics: usize) -> bool {
+        let n_documents = self.n_documents.checked_add(self.n_held_out);
+        n_documents.is_some_and(|n_documents| self.evaluation.is_valid(n_documents))
+            && self.reference.as_ref().is_none_or(|reference| reference.is_valid(n_topics, self.n_documents))
     }
 }
 
@@ -140,7 +143,7 @@ impl Classifier {
             && self.calibrator.is_valid(n_topics)
             && self.decision_rule.is_valid(n_topics)
             && self.abstention.is_valid()
-            && self.provenance.has_valid_reference(n_topics);
+            && self.provenance.has_valid_counts(n_topics);
         fits.then_some(self)
     }
 

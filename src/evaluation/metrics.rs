@@ -148,6 +148,14 @@ impl Evaluation {
             topics,
         }
     }
+
+    /// Whether it can be of at most so many documents: what a file says is no reason for sums of counts to overflow later.
+    pub(crate) fn is_valid(&self, max_documents: usize) -> bool {
+        let n_in_matrix = self.confusion_matrix.iter().flatten().try_fold(0usize, |sum, &n| sum.checked_add(n));
+        self.n_documents <= max_documents
+            && n_in_matrix.is_some_and(|n| n <= self.n_documents)
+            && self.topics.iter().all(|topic| topic.n_documents.max(topic.n_assigned) <= self.n_documents)
+    }
 }
 
 /// The mean of the F1 of some topics (sorted numbers), over those that are labels or were assigned.

@@ -268,6 +268,28 @@ fn metadata_with_enormous_numbers_is_refused() {
     }
 }
 
+/// Found by fuzzing: with two counts of confusions that together are more than 64 bits hold, describing a topic of a model that
+/// somebody had sent panicked where overflow is checked, and put confusions in a wrong order elsewhere.
+#[test]
+fn an_evaluation_of_more_documents_than_there_were_is_refused() {
+    let original: serde_json::Value = serde_json::from_slice(&FILE[section(&FILE, METADATA)]).unwrap();
+    let with = |place: &str, count: usize| {
+        let mut metadata = original.clone();
+        *metadata.pointer_mut(&format!("/provenance/evaluation/{place}")).unwrap() = count.into();
+        forged(&[(METADATA, metadata.to_string().as_bytes())])
+    };
+    assert_eq!(decode_and_classify(with("n_documents", 120)), Some(true));
+    for (place, count) in [
+        ("confusion_matrix/0/1", usize::MAX),
+        ("confusion_matrix/2/0", 121),
+        ("n_documents", 121),
+        ("topics/0/n_documents", 121),
+        ("topics/2/n_assigned", usize::MAX),
+    ] {
+        assert!(matches!(error(&with(place, count)), ArtifactError::Malformed(_)), "{place}");
+    }
+}
+
 /// Numbers that are finite, and make scores that aren't.
 #[test]
 fn no_made_up_model_answers_with_anything_but_probabilities() {
