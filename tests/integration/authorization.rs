@@ -17,6 +17,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use topicd::api::{DESCRIPTORS, pb};
 
+use crate::server_process::{ServerProcess, serve};
 use crate::support::{TestServer, article, assert_error, eventually, examples, request, stream_request, train_request};
 
 /// What a method needs.
@@ -439,6 +440,54 @@ async fn quotas_hold_for_each_principal_and_are_told() {
         async move { client.train(request).await.ok() }
     })
     .await;
+}
+
+/// Lines of the audit log, as a process writes them: of what was denied and what changed something, and of nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_denied_or_changes_something_is_in_the_audit_log_and_a_signal_has_the_file_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("principals.toml");
+    std::fs::write(&path, entry("owner", "admin = [\"*\"]") + &entry("goes", "reader = [\"*\"]")).unwrap();
+    let mut command = serve(&directory.path().join("data"));
+    command.arg("--principals").arg(&path);
+    let server = ServerProcess::spawn(command).await;
+    let mut client = server.classifiers();
+    client.classify(with_token(request(article()), Some("goes"))).await.unwrap();
+    client.classify(request(article())).await.unwrap_err();
+    let rollback = pb::RollbackClassifierRequest { classifier: "classifiers/default".to_owned(), ..Default::default() };
+    server.models().rollback_classifier(with_token(rollback, Some("goes"))).await.unwrap_err();
+    client.train(with_token(train_request("desk", examples(0..20)), Some("owner"))).await.unwrap();
+    let denied = pb::ClassifyRequest { model: "classifiers/desk".to_owned(), ..request(article()) };
+    client.classify(with_token(denied, Some("owner"))).await.unwrap();
+
+    std::fs::write(&path, entry("owner", "admin = [\"*\"]")).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    eventually("who was taken out is denied", || {
+        let mut client = client.clone();
+        async move { client.classify(with_token(request(article()), Some("goes"))).await.err() }
+    })
+    .await;
+    let log = server.stop().await;
+    let audit = log.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let audit: Vec<_> = audit.filter(|line| line["target"] == "topicd::audit").collect();
+    let told: Vec<[&str; 5]> = audit
+        .iter()
+        .map(|line| {
+            ["message", "principal", "method", "subject", "code"].map(|field| line["fields"][field].as_str().unwrap())
+        })
+        .collect();
+    let classify = "topicd.v1.ClassifierService/Classify";
+    assert_eq!(
+        told[..3],
+        [
+            ["denied", "nobody", classify, "", "Unauthenticated"],
+            ["denied", "goes", "topicd.v1.ModelService/RollbackClassifier", "classifiers/default", "PermissionDenied"],
+            ["changed", "owner", "topicd.v1.ClassifierService/Train", "classifiers/desk", "Ok"],
+        ]
+    );
+    assert!(told[3..].iter().all(|line| line == &["denied", "nobody", classify, "", "Unauthenticated"]), "{told:?}");
+    assert!(audit.iter().all(|line| line["fields"]["peer"].as_str().unwrap().starts_with("127.0.0.1:")));
+    assert!(log.iter().all(|line| !line.contains("Bearer") && !line.contains("Peace talks begin")));
 }
 
 /// The published retry policy names methods that there are, each once, and none that does something twice when it is called twice.

@@ -39,6 +39,8 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     /// Where metrics are, over HTTP.
     pub(crate) metrics: SocketAddr,
+    /// Where there is nothing but health, in the clear.
+    pub(crate) health: SocketAddr,
     /// What the server asks: tests use it to fill the server from inside.
     pub(crate) classify: Arc<ClassifyService>,
     pub(crate) model_files: Arc<ModelFiles>,
@@ -64,16 +66,18 @@ impl TestServer {
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let metrics_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let health_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, metrics) = (listener.local_addr().unwrap(), metrics_listener.local_addr().unwrap());
+        let health = health_listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let services = start_services(&config).await;
         let (classify, model_files) = (Arc::clone(&services.classify), Arc::clone(&services.model_files));
-        let listeners = Listeners { grpc: listener, metrics: Some(metrics_listener), health: None };
+        let listeners = Listeners { grpc: listener, metrics: Some(metrics_listener), health: Some(health_listener) };
         let security = Security::load(&config).unwrap();
         let running = tokio::spawn(async move {
             server::run(listeners, &config, services, security, async { drop(stopped.await) }).await
         });
-        Self { address, metrics, classify, model_files, stop, running, parent }
+        Self { address, metrics, health, classify, model_files, stop, running, parent }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {

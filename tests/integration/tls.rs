@@ -10,6 +10,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 use topicd::config::{ClientCertificates, ServeConfig, TlsClients, TlsFiles};
@@ -128,6 +130,36 @@ async fn calls_go_over_tls_and_no_others() {
     assert!(refused);
     let expiry = crate::metrics::value_of(&server, "topicd_certificate_expiry_timestamp_seconds").await;
     assert_eq!(expiry as u64, 16_725_225_601, "2500-01-01T00:00:01Z, the first second that isn't valid");
+}
+
+/// For probes that speak no TLS and have no credential.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_address_answers_in_the_clear_and_for_health_alone() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.sign_server(2500));
+    let principals = files.path("principals.toml");
+    std::fs::write(&principals, "").unwrap();
+    let server = start(|config| {
+        config.security.tls = files.tls(None);
+        config.security.principals = Some(principals);
+    })
+    .await;
+    let channel = Endpoint::from_shared(format!("http://{}", server.health)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    let serving = || {
+        let mut health = health.clone();
+        async move { Some(health.check(HealthCheckRequest::default()).await.unwrap().into_inner().status().as_str_name()) }
+    };
+    eventually("it serves", || async { serving().await.filter(|status| *status == "SERVING") }).await;
+    assert_error(&classify(channel).await.unwrap_err(), Code::Unimplemented, "UNKNOWN_METHOD");
+
+    // It says that the server stops, to those who watch, and ends with it.
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status().as_str_name(), "SERVING");
+    server.stop.send(()).unwrap();
+    let told = watch.message().await.unwrap().unwrap();
+    assert_eq!(told.status().as_str_name(), "NOT_SERVING");
+    server.running.await.unwrap().unwrap();
 }
 
 /// Who connects and says nothing would have a place for ever.
