@@ -66,7 +66,8 @@ impl Access {
     /// # Errors
     /// It can't be read, or says what makes no sense: then what it said before holds.
     pub fn reload(&self) -> Result<bool, PrincipalsError> {
-        let content = std::fs::read_to_string(&self.path)?;
+        let read = std::fs::read_to_string(&self.path);
+        let content = read.map_err(|source| PrincipalsError::Io { path: self.path.clone(), source })?;
         let content_sha256 = Sha256::digest(&content).into();
         let before = self.current.load_full();
         if before.content_sha256 == content_sha256 {
@@ -169,9 +170,9 @@ mod tests {
 
     #[test]
     fn a_certificate_is_found_by_any_of_its_names() {
-        let content = "[[principal]]\nname = \"probe\"\ncertificate = [\"spiffe://news/probe\"]\n";
+        let content = "[[principal]]\nname = \"probe\"\ncertificate = [\"uri:spiffe://news/probe\"]\n";
         let (_directory, access) = opened(content);
-        let names = ["other".to_owned(), "spiffe://news/probe".to_owned()];
+        let names = ["other".to_owned(), "uri:spiffe://news/probe".to_owned()];
         assert_eq!(access.by_certificate(&names).unwrap().name(), "probe");
         assert_eq!(access.by_certificate(&names[..1]).unwrap_err(), CredentialError::Unknown);
     }

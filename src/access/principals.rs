@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,15 +20,28 @@ use crate::names::ClassifierName;
 /// The longest name of a principal, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
+/// The kinds of names in certificates: those of the subject's alternative names, and the common name of one that has none.
+pub const CERTIFICATE_NAMES: [&str; 4] = ["uri:", "dns:", "email:", "cn:"];
+
 /// Why a file of principals can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PrincipalsError {
     /// It can't be read.
-    #[error("the file of principals can't be read")]
-    Io(#[from] io::Error),
-    /// It is no TOML, or has keys that nothing is known of.
-    #[error("the file of principals isn't understood: {0}")]
-    Toml(#[from] toml::de::Error),
+    #[error("the file of principals, {}, can't be read: {source}", path.display())]
+    Io {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no TOML, or has keys that nothing is known of. What the line says isn't told: it may be a token.
+    #[error("line {line} of the file of principals isn't understood: {problem}")]
+    Toml {
+        /// Where.
+        line: usize,
+        /// Why not.
+        problem: String,
+    },
     /// A principal makes no sense.
     #[error("principal {name:?} in the file of principals {problem}")]
     Principal {
@@ -116,7 +130,7 @@ impl Principal {
 pub(super) struct ParsedPrincipal {
     pub(super) name: String,
     pub(super) token_sha256: Vec<[u8; 32]>,
-    /// Names in certificates: a URI, DNS name or e-mail address of the subject's alternative names, or its common name.
+    /// Names in certificates, each with its kind.
     pub(super) certificate: Vec<String>,
     expires_at: Option<SystemTime>,
     reader: Granted,
@@ -154,7 +168,11 @@ struct Entry {
 
 /// Reads what a file says.
 pub(super) fn parse(content: &str) -> Result<Vec<ParsedPrincipal>, PrincipalsError> {
-    let file: File = toml::from_str(content)?;
+    let file: File = toml::from_str(content).map_err(|error| {
+        let begin = error.span().map_or(0, |span| span.start);
+        let line = content.bytes().take(begin).filter(|&byte| byte == b'\n').count() + 1;
+        PrincipalsError::Toml { line, problem: error.message().to_owned() }
+    })?;
     let (mut names, mut credentials) = (HashSet::new(), HashSet::new());
     let mut principals = Vec::new();
     for entry in file.principal {
@@ -180,8 +198,13 @@ fn parse_entry(entry: Entry) -> Result<ParsedPrincipal, String> {
     if !(1..=MAX_NAME_BYTES).contains(&entry.name.len()) || !entry.name.bytes().all(is_allowed) {
         return Err(format!("can't be called that; a name has 1 to {MAX_NAME_BYTES} letters, digits, - _ . or @"));
     }
-    if entry.certificate.iter().any(String::is_empty) {
-        return Err("has an empty certificate name".to_owned());
+    let is_named = |name: &&String| {
+        CERTIFICATE_NAMES.iter().any(|kind| name.strip_prefix(kind).is_some_and(|name| !name.is_empty()))
+    };
+    if let Some(wrong) = entry.certificate.iter().find(|name| !is_named(name)) {
+        return Err(format!(
+            "has the certificate {wrong:?}; write uri:, dns:, email: or cn: and the name of that kind"
+        ));
     }
     Ok(ParsedPrincipal {
         name: entry.name,
@@ -255,11 +278,11 @@ mod tests {
             (format!("[[principal]]\nname = \"a\"\ntoken_sha256 = [\"+{}\"]", &hash[1..]), "64 hexadecimal digits"),
             ("[[principal]]\nname = \"a\"\nreader = [\"No Name\"]".to_owned(), "no classifier"),
             ("[[principal]]\nname = \"a\"\nexpires = 2027-01-31".to_owned(), "2027-01-31T00:00:00Z"),
-            ("[[principal]]\nname = \"a\"\ncertificate = [\"\"]".to_owned(), "empty"),
+            ("[[principal]]\nname = \"a\"\ncertificate = [\"desk\"]".to_owned(), "uri:"),
             (format!("{twice}{twice}"), "twice"),
             (twice.clone() + &twice.replace("\"a\"", "\"b\""), "belongs to one"),
             ("[[principals]]\nname = \"a\"".to_owned(), "principals"),
-            ("[[principal]]\nname = \"a\"\ntraining_jobs = 0".to_owned(), "training_jobs"),
+            ("[[principal]]\nname = \"a\"\ntraining_jobs = 0".to_owned(), "nonzero"),
         ] {
             let error = parse(&content).unwrap_err().to_string();
             assert!(error.contains(said), "{content}: {error}");

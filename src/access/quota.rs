@@ -24,6 +24,9 @@ pub struct Usage {
     n_training_jobs: AtomicU32,
 }
 
+/// The longest that a quota is waited for: what one call takes beyond it is let go.
+const MAX_DEBT_SECONDS: f64 = 60.0;
+
 /// Documents that may still be taken; below zero after a batch that took more than were left.
 #[derive(Debug, Clone, Copy)]
 struct Balance {
@@ -47,7 +50,7 @@ impl Usage {
         };
         let is_left = left >= 1.0;
         let taken = if is_left { n_documents as f64 } else { 0.0 };
-        *balance = Some(Balance { n_documents: left - taken, at: now });
+        *balance = Some(Balance { n_documents: (left - taken).max(-MAX_DEBT_SECONDS * rate), at: now });
         if is_left { Ok(()) } else { Err(Duration::from_secs_f64((1.0 - left) / rate)) }
     }
 
@@ -87,6 +90,10 @@ mod tests {
         assert_eq!(usage.take_documents(30, TEN, at(0.101)), Ok(()));
         assert!(usage.take_documents(1, TEN, at(3.0)).is_err());
         assert_eq!(usage.take_documents(1, TEN, at(3.2)), Ok(()));
+        // However many a call says that it has, its principal isn't locked out.
+        assert_eq!(usage.take_documents(usize::MAX, TEN, at(4.0)), Ok(()));
+        assert!(usage.take_documents(1, TEN, at(60.0)).is_err());
+        assert_eq!(usage.take_documents(1, TEN, at(65.0)), Ok(()));
         // A pause isn't saved up for longer than a second.
         for _ in 0..10 {
             assert_eq!(usage.take_documents(1, TEN, at(100.0)), Ok(()));

@@ -9,7 +9,7 @@ use super::pb;
 use super::request::batch_call;
 use super::violations::Violations;
 use crate::config::Limits;
-use crate::names::ClassifierName;
+use crate::names::{ClassifierName, excerpt};
 use crate::service::{BatchCall, Error, ModelName};
 
 /// The type of texts.
@@ -105,7 +105,7 @@ pub fn infer_call(request: ModelInferRequest, limits: &Limits) -> Result<InferCa
     let model = check_model(&mut violations, ["model_name", "model_version"], &model_name, &model_version);
     let is_truncation = check_parameters(&mut violations, &parameters);
     let is_raw = !raw_input_contents.is_empty();
-    let texts = Texts::read(&mut violations, inputs, raw_input_contents);
+    let texts = Texts::read(&mut violations, inputs, raw_input_contents, limits);
     let outputs = check_outputs(&mut violations, outputs);
     let (Some(model), Some(texts)) = (model, texts.filter(|_| violations.is_empty())) else {
         return Err(violations.into_error());
@@ -142,15 +142,18 @@ fn check_model(violations: &mut Violations, fields: [&str; 2], name: &str, versi
 fn check_parameters(violations: &mut Violations, parameters: &HashMap<String, InferParameter>) -> bool {
     let mut is_truncation = false;
     for (name, value) in sorted(parameters) {
+        let shown = excerpt(name);
         match (name.as_str(), &value.parameter_choice) {
             (TRUNCATE, Some(ParameterChoice::BoolParam(truncate))) => is_truncation = *truncate,
             (TRUNCATE, _) => {
                 let description = "isn't a bool; give true or false as bool_param".to_owned();
-                violations.add(format_args!("parameters[{name:?}]"), "INVALID_TYPE", description);
+                violations.add(format_args!("parameters[{shown:?}]"), "INVALID_TYPE", description);
             }
-            _ => {
-                unknown_parameter(violations, format_args!("parameters[{name:?}]"), "the one that there is is truncate")
-            }
+            _ => unknown_parameter(
+                violations,
+                format_args!("parameters[{shown:?}]"),
+                "the one that there is is truncate",
+            ),
         }
     }
     is_truncation
@@ -175,7 +178,7 @@ fn check_outputs(violations: &mut Violations, wanted: Vec<InferRequestedOutputTe
     for (index, InferRequestedOutputTensor { name, parameters }) in wanted.into_iter().enumerate() {
         match Output::ALL.into_iter().find(|output| output.name() == name) {
             Some(output) if outputs.contains(&output) => {
-                let description = format!("is {name:?} once more; ask for each output once");
+                let description = "is there once more; ask for each output once".to_owned();
                 violations.add(format_args!("outputs[{index}].name"), "REPEATED", description);
             }
             Some(output) => outputs.push(output),
@@ -186,7 +189,8 @@ fn check_outputs(violations: &mut Violations, wanted: Vec<InferRequestedOutputTe
             }
         }
         for (name, _) in sorted(&parameters) {
-            let field = format_args!("outputs[{index}].parameters[{name:?}]");
+            let shown = excerpt(name);
+            let field = format_args!("outputs[{index}].parameters[{shown:?}]");
             unknown_parameter(violations, field, "outputs have none");
         }
     }
@@ -202,7 +206,12 @@ struct Texts {
 
 impl Texts {
     /// Reads the inputs; `None` if anything is wrong.
-    fn read(violations: &mut Violations, inputs: Vec<InferInputTensor>, raw: Vec<bytes::Bytes>) -> Option<Self> {
+    fn read(
+        violations: &mut Violations,
+        inputs: Vec<InferInputTensor>,
+        raw: Vec<bytes::Bytes>,
+        limits: &Limits,
+    ) -> Option<Self> {
         if !raw.is_empty() && raw.len() != inputs.len() {
             let description = format!("has {} entries for {} inputs; give one for each", raw.len(), inputs.len());
             violations.add("raw_input_contents", "WRONG_NUMBER", description);
@@ -212,7 +221,7 @@ impl Texts {
         let mut read = Self::default();
         for (index, input) in inputs.into_iter().enumerate() {
             let name = input.name.clone();
-            let elements = check_input(violations, index, input, raw.next());
+            let elements = check_input(violations, index, input, raw.next(), limits);
             let place = match name.as_str() {
                 TEXT => &mut read.texts,
                 TITLE => &mut read.titles,
@@ -223,7 +232,7 @@ impl Texts {
                 }
             };
             if place.is_some() {
-                let description = format!("is {name:?} once more; give each input once");
+                let description = "is there once more; give each input once".to_owned();
                 violations.add(format_args!("inputs[{index}].name"), "REPEATED", description);
             }
             *place = elements;
@@ -269,10 +278,13 @@ fn check_input(
     index: usize,
     input: InferInputTensor,
     raw: Option<bytes::Bytes>,
+    limits: &Limits,
 ) -> Option<Vec<String>> {
+    let max_elements = limits.max_batch_documents.get() as usize;
     let InferInputTensor { datatype, shape, parameters, contents, .. } = input;
     for (name, value) in sorted(&parameters) {
-        let field = format_args!("inputs[{index}].parameters[{name:?}]");
+        let shown = excerpt(name);
+        let field = format_args!("inputs[{index}].parameters[{shown:?}]");
         let n_bytes = raw.as_ref().and_then(|raw| i64::try_from(raw.len()).ok());
         match (name.as_str(), &value.parameter_choice, n_bytes) {
             (RAW_BYTES, Some(ParameterChoice::Int64Param(told)), Some(n_bytes)) if *told == n_bytes => {}
@@ -285,7 +297,7 @@ fn check_input(
         }
     }
     if datatype != BYTES {
-        let description = format!("is {:?}; texts are of type {BYTES}", crate::names::excerpt(&datatype));
+        let description = format!("is {:?}; texts are of type {BYTES}", excerpt(&datatype));
         violations.add(format_args!("inputs[{index}].datatype"), "INVALID_TYPE", description);
         return None;
     }
@@ -295,10 +307,11 @@ fn check_input(
             violations.add(format_args!("inputs[{index}].contents"), "REPEATED", description);
             return None;
         }
-        (Some(raw), None) => (split_raw(&raw), format!("raw_input_contents[{index}]")),
+        (Some(raw), None) => (split_raw(&raw, max_elements + 1), format!("raw_input_contents[{index}]")),
         (None, contents) => {
             let contents = contents.unwrap_or_default().bytes_contents;
-            (Some(contents.into_iter().map(Vec::from).collect()), format!("inputs[{index}].contents.bytes_contents"))
+            let elements = contents.into_iter().take(max_elements + 1);
+            (Some(elements.map(Vec::from).collect()), format!("inputs[{index}].contents.bytes_contents"))
         }
     };
     let Some(elements) = elements else {
@@ -306,9 +319,16 @@ fn check_input(
         violations.add(field, "INVALID_CONTENTS", description);
         return None;
     };
+    if elements.len() > max_elements {
+        let description =
+            format!("has more elements than a batch may have documents, {max_elements}; send several calls");
+        violations.add(field, "TOO_MANY", description);
+        return None;
+    }
     let is_fitting = matches!(*shape, [n] | [n, 1] if usize::try_from(n) == Ok(elements.len()));
     if !is_fitting {
-        let description = format!("is {shape:?} for {} elements; give [n] or [n, 1]", elements.len());
+        let shape = excerpt(&format!("{:?}", shape.get(..shape.len().min(8)).unwrap_or_default()));
+        let description = format!("is {shape} for {} elements; give [n] or [n, 1]", elements.len());
         violations.add(format_args!("inputs[{index}].shape"), "WRONG_SHAPE", description);
     }
     let mut texts = Vec::with_capacity(elements.len());
@@ -325,10 +345,10 @@ fn check_input(
     Some(texts)
 }
 
-/// The elements of a BYTES tensor: of each its length in 4 bytes, little-endian, and its bytes.
-fn split_raw(mut raw: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// The first elements of a BYTES tensor, `max_elements` at most: of each its length in 4 bytes, little-endian, and its bytes.
+fn split_raw(mut raw: &[u8], max_elements: usize) -> Option<Vec<Vec<u8>>> {
     let mut elements = Vec::new();
-    while !raw.is_empty() {
+    while !raw.is_empty() && elements.len() < max_elements {
         let (length, rest) = raw.split_first_chunk()?;
         let (element, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         elements.push(element.to_vec());

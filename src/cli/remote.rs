@@ -47,8 +47,14 @@ impl CredentialArgs {
         if !is_tls && (self.ca.is_some() || self.client_cert.is_some()) {
             return Err(format!("certificates are for https, and {server} isn't; give https://HOST:PORT").into());
         }
+        let is_here = |endpoint: &Endpoint| matches!(endpoint.uri().host(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let endpoint = Endpoint::from_shared(url);
         let mut endpoint = endpoint.map_err(|_| format!("{server} is no address; give https://HOST:PORT"))?;
+        if !is_tls && self.token_file.is_some() && !is_here(&endpoint) {
+            let problem =
+                format!("{server} isn't https, and the token would travel in the clear; give https://HOST:PORT");
+            return Err(problem.into());
+        }
         if is_tls {
             endpoint = endpoint.tls_config(self.tls()?)?;
         }

@@ -223,8 +223,8 @@ impl TryFrom<Args> for ServeConfig {
 const OTHER_FILES: u32 = 100;
 
 /// Has the operating system let the process open as many files as it needs, or says that it doesn't.
-fn make_room_for(max_connections: NonZeroU32) {
-    let wanted = u64::from(max_connections.get().saturating_add(OTHER_FILES));
+fn make_room_for(max_connections: NonZeroU32, n_listeners: u32) {
+    let wanted = u64::from(max_connections.get().saturating_mul(n_listeners).saturating_add(OTHER_FILES));
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(current) = current.filter(|current| *current < wanted) else { return };
     let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
@@ -264,7 +264,8 @@ pub fn run(args: Args) -> CommandResult {
         config.otlp_endpoint.as_ref().map(start).transpose()?
     };
     telemetry::logs::init(config.log_format, exporter.as_ref())?;
-    make_room_for(config.connections.max_connections);
+    let n_listeners = 1 + u32::from(config.health_listen.is_some());
+    make_room_for(config.connections.max_connections, n_listeners);
     let result = runtime.block_on(serve(&config, security, model, exporter));
     // What still runs has had its time: dropping the runtime would wait for it.
     runtime.shutdown_background();
@@ -281,7 +282,9 @@ async fn serve(
     addresses.iter().try_for_each(|address| config.security.check_listening(*address))?;
     let store = Store::open(DataDir::lock(&config.data_dir)?).await?;
     let services = Services::start(store, model, config).await?;
-    let grpc = listen(&config.listen).await?;
+    // On those that were looked at.
+    let listening = TcpListener::bind(&addresses[..]).await;
+    let grpc = listening.map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
     let metrics = listen_if_told(config.metrics_listen.as_ref()).await?;
     let health = listen_if_told(config.health_listen.as_ref()).await?;
     let listeners = Listeners { grpc, metrics, health };

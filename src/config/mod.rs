@@ -143,7 +143,8 @@ const MIB: u32 = 1024 * 1024;
 pub struct Limits {
     /// The largest request message, in bytes.
     pub max_message_bytes: NonZeroU32,
-    /// The most bytes of messages on their way in at a time, over all calls; from a message's first byte until it has been read.
+    /// The most bytes of messages on their way in at a time, over all calls; from a message's first byte until it has been read. A
+    /// compressed one counts as [`Self::max_message_bytes`].
     pub max_inbound_bytes: NonZeroU64,
     /// The largest document, in bytes of title and text.
     pub max_document_bytes: NonZeroU32,

@@ -1,7 +1,7 @@
 //! Who is let in, and over what: TLS, principals, and what is open to all.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How connections are protected and callers found out. By default they aren't, which is refused beyond this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +39,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Which certificates of clients are taken; `None`: they aren't asked for one.
     pub clients: Option<TlsClients>,
-}
-
-impl TlsFiles {
-    /// All files, with what each should be: the certificate, the key, and the authorities if there are any.
-    pub(crate) fn with_meaning(&self) -> impl Iterator<Item = (&Path, &'static str)> {
-        let authorities = self.clients.as_ref().map(|clients| (&*clients.authorities, "certificates in PEM"));
-        [(&*self.certificate, "certificates in PEM"), (&*self.key, "a private key in PEM")]
-            .into_iter()
-            .chain(authorities)
-    }
 }
 
 /// What is asked of clients in TLS.

@@ -1,19 +1,25 @@
-//! The audit log: a line for each call that changed something or was denied, with who made it. Its target is `topicd::audit`, so
-//! that it can be kept apart from the rest; the call's span, with the request's id, is on it as on all lines.
+//! The audit log: a line for each call that changed something or failed to, or was denied, with who made it. Its target is
+//! `topicd::audit`, so that it can be kept apart from the rest; the call's span, with the request's id, is on it as on all lines.
 
 use tonic::Code;
 
 use super::caller::{Caller, Peer};
 
-/// Logs a call that has ended, if it is one to be told.
+/// Logs a call that has ended, if it is one to be told. `caller`: `None` if nobody knows who called.
 pub(super) fn log(caller: Option<&Caller>, peer: Option<&Peer>, method: &str, code: Code) {
-    let (is_change, is_denied, subject) = caller.map_or((false, false, ""), Caller::audit);
-    let is_denied = is_denied || matches!(code, Code::Unauthenticated | Code::PermissionDenied);
-    if !is_change && !is_denied {
-        return;
-    }
+    let line = match caller {
+        None if code == Code::Unauthenticated => Some(("denied", "", code)),
+        None => None,
+        Some(caller) => match caller.denied() {
+            // Of a stream, the first message that was.
+            Some((subject, code)) => Some(("denied", subject, code)),
+            None if caller.is_change() && code == Code::Ok => Some(("changed", caller.subject(), code)),
+            None if caller.is_change() => Some(("failed", caller.subject(), code)),
+            None => None,
+        },
+    };
+    let Some((what, subject, code)) = line else { return };
     let principal = caller.map_or("nobody", Caller::name);
     let peer = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
-    let what = if is_denied { "denied" } else { "changed" };
     tracing::info!(target: "topicd::audit", principal, peer, method, subject, ?code, "{what}");
 }

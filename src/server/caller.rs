@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Request};
+use tonic::Code;
 use tonic::body::Body;
 
 use super::permission::{Guarded, Permission};
@@ -22,6 +23,11 @@ const ANYONE: &str = "anyone";
 /// What tells of the server's health, in the Open Inference Protocol.
 const HEALTH_OF_INFERENCE: [&str; 2] =
     ["/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"];
+
+/// Whether a method tells of the server's health.
+pub(super) fn is_health(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/") || HEALTH_OF_INFERENCE.contains(&path)
+}
 
 /// Where a connection comes from, and with what certificate.
 #[derive(Debug, Clone)]
@@ -50,16 +56,14 @@ impl Identification {
         let Some(access) = self.access.as_ref().filter(|_| !self.is_open(request.uri().path())) else {
             return Ok(Caller::new(None));
         };
-        let principal = match bearer_token(request.headers())? {
-            Some(token) => access.by_token(token)?,
+        Ok(match bearer_token(request.headers())? {
+            Some(token) => Caller::new(Some(access.by_token(token)?)),
             None => by_certificate(access, request.extensions())?,
-        };
-        Ok(Caller::new(Some(principal)))
+        })
     }
 
     fn is_open(&self, path: &str) -> bool {
-        self.is_health_open && (path.starts_with("/grpc.health.v1.Health/") || HEALTH_OF_INFERENCE.contains(&path))
-            || self.is_reflection_open && path.starts_with("/grpc.reflection.")
+        self.is_health_open && is_health(path) || self.is_reflection_open && path.starts_with("/grpc.reflection.")
     }
 }
 
@@ -75,14 +79,15 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
     }
 }
 
-fn by_certificate(access: &Access, extensions: &Extensions) -> Result<Arc<Principal>, Refusal> {
+fn by_certificate(access: &Access, extensions: &Extensions) -> Result<Caller, Refusal> {
     let peer = extensions.get::<Peer>().and_then(|peer| peer.certificate.as_deref());
     let certificate = peer.ok_or(Refusal::NoCredential)?;
     // It was valid when the connection began.
     if certificate.expires_at.is_none_or(|at| at <= SystemTime::now()) {
         return Err(CredentialError::Expired.into());
     }
-    Ok(access.by_certificate(&certificate.names)?)
+    let principal = access.by_certificate(&certificate.names)?;
+    Ok(Caller { certificate_expires_at: certificate.expires_at, ..Caller::new(Some(principal)) })
 }
 
 /// The message of a call, if its caller is allowed it.
@@ -100,6 +105,8 @@ pub(super) fn admitted<T: Guarded>(request: tonic::Request<T>) -> Result<T, Refu
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     principal: Option<Arc<Principal>>,
+    /// Where that is what it is known by.
+    certificate_expires_at: Option<SystemTime>,
     record: Arc<Record>,
 }
 
@@ -107,13 +114,15 @@ pub(super) struct Caller {
 #[derive(Debug, Default)]
 struct Record {
     is_change: AtomicBool,
-    is_denied: AtomicBool,
+    /// What the first message is about.
     subject: OnceLock<String>,
+    /// What the first message that wasn't allowed is about, and why it wasn't.
+    denied: OnceLock<(String, Code)>,
 }
 
 impl Caller {
     fn new(principal: Option<Arc<Principal>>) -> Self {
-        Self { principal, record: Arc::default() }
+        Self { principal, certificate_expires_at: None, record: Arc::default() }
     }
 
     /// The one that the edge has found out; nobody who may do anything otherwise, which no call meets.
@@ -142,13 +151,14 @@ impl Caller {
             self.record.subject.get_or_init(|| extent.to_string());
         }
         let Some(principal) = &self.principal else { return Ok(()) };
-        let admitted =
-            [Some(extent), other].into_iter().flatten().try_for_each(|extent| check(principal, role, extent));
-        let admitted = admitted.and_then(|()| take_documents(principal, n_documents));
-        if admitted.is_err() {
-            self.record.is_denied.store(true, Ordering::Relaxed);
+        for extent in [Some(extent), other].into_iter().flatten() {
+            let about = extent.to_string();
+            if let Err(refusal) = self.check().and_then(|()| check_role(principal, role, extent)) {
+                self.record.denied.get_or_init(|| (about, refusal.code()));
+                return Err(refusal);
+            }
         }
-        admitted
+        take_documents(principal, n_documents)
     }
 
     /// Whether the principal may read of a classifier.
@@ -157,24 +167,47 @@ impl Caller {
         self.principal.as_ref().is_none_or(|principal| principal.may(Role::Reader, &extent))
     }
 
+    /// Whether the credential is valid still.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let now = SystemTime::now();
+        if self.certificate_expires_at.is_some_and(|at| at <= now) {
+            return Err(CredentialError::Expired.into());
+        }
+        self.principal.as_ref().map_or(Ok(()), |principal| Ok(principal.check(now)?))
+    }
+
     /// Returns, with what to say, when the credential isn't valid any more.
     pub(super) async fn ends(&self) -> Refusal {
-        match &self.principal {
-            Some(principal) => principal.ends().await.into(),
-            None => std::future::pending().await,
+        let Some(principal) = &self.principal else { return std::future::pending().await };
+        let certificate = async {
+            match self.certificate_expires_at {
+                Some(at) => tokio::time::sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = principal.ends() => error.into(),
+            () = certificate => CredentialError::Expired.into(),
         }
     }
 
-    /// What the audit log is told of a call: whether it changed something, whether it was denied, and about what it was.
-    pub(super) fn audit(&self) -> (bool, bool, &str) {
-        let Record { is_change, is_denied, subject } = &*self.record;
-        let subject = subject.get().map_or("", String::as_str);
-        (is_change.load(Ordering::Relaxed), is_denied.load(Ordering::Relaxed), subject)
+    /// Whether the call would change something.
+    pub(super) fn is_change(&self) -> bool {
+        self.record.is_change.load(Ordering::Relaxed)
+    }
+
+    /// What the call is about, as its first message says.
+    pub(super) fn subject(&self) -> &str {
+        self.record.subject.get().map_or("", String::as_str)
+    }
+
+    /// What was denied first, and with which code.
+    pub(super) fn denied(&self) -> Option<(&str, Code)> {
+        self.record.denied.get().map(|(subject, code)| (subject.as_str(), *code))
     }
 }
 
-fn check(principal: &Principal, role: Role, extent: Extent) -> Result<(), Refusal> {
-    principal.check(SystemTime::now())?;
+fn check_role(principal: &Principal, role: Role, extent: Extent) -> Result<(), Refusal> {
     if !principal.may(role, &extent) {
         return Err(Refusal::RoleMissing { principal: principal.name().to_owned(), role, extent });
     }

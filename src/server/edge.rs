@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 
-use super::caller::{Caller, Identification};
+use super::caller::{Caller, Identification, is_health};
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
@@ -72,6 +73,10 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let mut call = MeasuredCall::begin(Arc::clone(&self.around.metrics), &request, self.around.is_traced);
         let deadline = Deadline::of_call(request.headers(), call.begun());
+        if !is_grpc(&request) {
+            call.set_code(Code::InvalidArgument);
+            return Box::pin(async { Ok(not_grpc()) });
+        }
         let refusal = match self.caller(&call, &request) {
             Ok(caller) => {
                 call.set_caller(caller.clone());
@@ -82,7 +87,14 @@ where
         };
         request.extensions_mut().insert(deadline);
         answer_compressed_as_asked(request.headers_mut());
-        request = request.map(|body| self.around.messages.count(body));
+        let messages = if is_health(call.path()) {
+            // Anyone may ask: a question has a name in it, and takes nothing from those who are known.
+            request.headers_mut().remove(ENCODING);
+            &MessageBudget::new(MAX_HEALTH_BYTES, MAX_HEALTH_BYTES)
+        } else {
+            &self.around.messages
+        };
+        request = request.map(|body| messages.count(body));
         if IMPORTS.contains(&call.path()) {
             request = request.map(|body| Body::new(WholeBody::new(body)));
         }
@@ -144,6 +156,23 @@ const WITH_DOCUMENTS: [&str; 3] = [
 
 /// The calls that do something at the end of their streams.
 const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
+
+/// The most bytes of a question for health.
+const MAX_HEALTH_BYTES: u64 = 4096;
+
+/// Whether a call is gRPC's. Browsers send what looks like a form to any server, with its reader's certificate, and don't ask
+/// before: such a call must not be done, even if its page can't read the answer.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    request.method() == Method::POST && content_type.is_some_and(|what| what.starts_with(b"application/grpc"))
+}
+
+/// As the gRPC specification asks ("Requests", "Content-Type").
+fn not_grpc() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
+}
 
 fn is_ours(path: &str) -> bool {
     path.starts_with("/topicd.") || path.starts_with("/inference.")
@@ -220,13 +249,14 @@ mod tests {
             let work = work.take().unwrap();
             async move { Ok::<_, Infallible>(work.await) }
         });
-        let mut request = Request::builder().uri("/topicd.v1.ClassifierService/Classify");
+        let mut request =
+            Request::post("/topicd.v1.ClassifierService/Classify").header(CONTENT_TYPE, "application/grpc");
         for &(name, value) in headers {
             request = request.header(name, value);
         }
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let max_header_bytes = NonZeroU32::new(1000).unwrap();
-        let messages = MessageBudget::new(1_000_000);
+        let messages = MessageBudget::new(1_000_000, 1_000_000);
         let edge = EdgeLayer {
             draining,
             metrics,
@@ -295,7 +325,7 @@ mod tests {
             draining: draining.clone(),
             metrics,
             max_header_bytes: limits.max_header_bytes,
-            messages: MessageBudget::new(1_000_000),
+            messages: MessageBudget::new(1_000_000, 1_000_000),
             is_traced: false,
             check_room: always(),
             identification: Identification::default(),
@@ -314,7 +344,8 @@ mod tests {
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         for _ in 0..2 {
-            let call = Request::post("http://localhost/topicd.v1.ClassifierService/StreamClassify");
+            let call = Request::post("http://localhost/topicd.v1.ClassifierService/StreamClassify")
+                .header(CONTENT_TYPE, "application/grpc");
             let response = client.send_request(call.body(Body::empty()).unwrap()).await.unwrap();
             let body = response.into_body().collect().await.unwrap();
             let status = Status::from_header_map(body.trailers().unwrap()).unwrap();

@@ -22,12 +22,15 @@ const HEAD_BYTES: usize = 5;
 pub(super) struct MessageBudget {
     free: Arc<Semaphore>,
     limit: u64,
+    /// What a compressed message counts as: nobody knows how many bytes it becomes, but that it is refused when they are more.
+    max_message_bytes: u64,
 }
 
 impl MessageBudget {
-    pub(super) fn new(max_bytes: u64) -> Self {
+    /// Room for so many bytes, of messages of so many at most.
+    pub(super) fn new(max_bytes: u64, max_message_bytes: u64) -> Self {
         let units = usize::try_from(max_bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
-        Self { free: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))), limit: max_bytes }
+        Self { free: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))), limit: max_bytes, max_message_bytes }
     }
 
     /// The same body, whose messages are counted while they come.
@@ -61,8 +64,9 @@ struct CountedBody {
     body: Option<Body>,
     budget: MessageBudget,
     held: Option<OwnedSemaphorePermit>,
-    /// Bytes of the message that comes, or came last.
+    /// Bytes of the message that comes, or came last, and whether it is compressed.
     n_bytes: u64,
+    is_compressed: bool,
     /// The beginning of the message's head, while that isn't whole.
     head: [u8; HEAD_BYTES],
     n_head: usize,
@@ -72,21 +76,31 @@ struct CountedBody {
 
 impl CountedBody {
     fn new(body: Option<Body>, budget: MessageBudget) -> Self {
-        Self { body, budget, held: None, n_bytes: 0, head: [0; HEAD_BYTES], n_head: 0, n_to_come: 0 }
+        Self {
+            body,
+            budget,
+            held: None,
+            n_bytes: 0,
+            is_compressed: false,
+            head: [0; HEAD_BYTES],
+            n_head: 0,
+            n_to_come: 0,
+        }
     }
 
     fn see(&mut self, mut data: &[u8]) -> Result<(), Refusal> {
         while !data.is_empty() {
             if self.n_to_come == 0 {
                 if self.n_head == 0 {
-                    self.n_bytes = 0;
+                    (self.n_bytes, self.is_compressed) = (0, false);
                 }
                 self.head[self.n_head] = data.get_u8();
                 self.n_head += 1;
                 self.n_bytes += 1;
                 if self.n_head == HEAD_BYTES {
-                    let [_, length @ ..] = self.head;
+                    let [is_compressed, length @ ..] = self.head;
                     (self.n_to_come, self.n_head) = (u32::from_be_bytes(length).into(), 0);
+                    self.is_compressed = is_compressed != 0;
                 }
             } else {
                 let n_seen = self.n_to_come.min(data.len() as u64);
@@ -95,7 +109,8 @@ impl CountedBody {
                 data.advance(n_seen as usize);
             }
         }
-        self.budget.hold(&mut self.held, self.n_bytes)
+        let becomes = if self.is_compressed { self.budget.max_message_bytes } else { 0 };
+        self.budget.hold(&mut self.held, self.n_bytes.max(becomes))
     }
 }
 
@@ -143,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_message_is_counted_until_the_next_begins_however_it_is_cut() {
-        let budget = MessageBudget::new(8 * 1024);
+        let budget = MessageBudget::new(8 * 1024, 1024);
         let mut stream = message(5000);
         stream.extend(message(3000));
         stream.extend(message(0));
@@ -163,9 +178,24 @@ mod tests {
         }
     }
 
+    /// A few bytes that become many took no room until they were many.
+    #[test]
+    fn a_compressed_message_counts_as_the_largest() {
+        let budget = MessageBudget::new(8 * 1024, 5 * 1024);
+        let mut body = counted(&budget);
+        let mut compressed = message(20);
+        compressed[0] = 1;
+        body.see(&compressed[..10]).unwrap();
+        assert_eq!(budget.free.available_permits(), 3);
+        body.see(&compressed[10..]).unwrap();
+        assert!(counted(&budget).see(&compressed).is_err());
+        body.see(&message(3)).unwrap();
+        assert_eq!(budget.free.available_permits(), 7);
+    }
+
     #[test]
     fn what_is_too_much_together_is_refused_until_something_is_given_back() {
-        let budget = MessageBudget::new(8 * 1024);
+        let budget = MessageBudget::new(8 * 1024, 1024);
         let (mut first, mut second) = (counted(&budget), counted(&budget));
         first.see(&message(4 * 1024 - HEAD_BYTES)).unwrap();
         second.see(&message(4 * 1024 - HEAD_BYTES)).unwrap();

@@ -140,7 +140,10 @@ pub async fn run(
         draining: draining.clone(),
         metrics: Arc::clone(&metrics),
         max_header_bytes: config.connections.max_header_bytes,
-        messages: MessageBudget::new(config.limits.max_inbound_bytes.get()),
+        messages: MessageBudget::new(
+            config.limits.max_inbound_bytes.get(),
+            config.limits.max_message_bytes.get().into(),
+        ),
         is_traced: config.otlp_endpoint.is_some(),
         check_room: Arc::new(move || classify.workers().check_room()),
         identification: security.identification(),

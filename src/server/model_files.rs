@@ -3,18 +3,26 @@
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::Status;
 
+use super::caller::Caller;
 use super::inbound::Inbound;
 use crate::api::pb::export_model_version_response::Part;
 use crate::api::{model_file_request, model_response, pb};
 use crate::config::Limits;
 use crate::service::{BegunImport, ExportedVersion, ModelFiles, VersionInfo};
 
-/// The version, then its file.
-pub(super) fn export(exported: ExportedVersion) -> BoxStream<'static, Result<pb::ExportModelVersionResponse, Status>> {
+/// The version, then its file, unless the caller's credential ends before.
+pub(super) fn export(
+    exported: ExportedVersion,
+    caller: Caller,
+) -> BoxStream<'static, Result<pb::ExportModelVersionResponse, Status>> {
     let ExportedVersion { info, chunks } = exported;
     let version = Part::ModelVersion(model_response::model_version(info));
     let parts = std::iter::once(version).chain(chunks.map(|chunk| Part::Chunk(chunk.into())));
-    stream::iter(parts.map(|part| Ok(pb::ExportModelVersionResponse { part: Some(part) }))).boxed()
+    let parts = parts.map(move |part| {
+        caller.check()?;
+        Ok(pb::ExportModelVersionResponse { part: Some(part) })
+    });
+    stream::iter(parts).boxed()
 }
 
 /// Takes a file as it comes, and makes it a version at the end of the stream.

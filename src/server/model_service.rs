@@ -129,8 +129,9 @@ impl model_service_server::ModelService for ModelService {
         &self,
         request: Request<pb::ExportModelVersionRequest>,
     ) -> Result<Response<Self::ExportModelVersionStream>, Status> {
+        let caller = Caller::of(request.extensions())?;
         let name = model_request::model_version(&admitted(request)?.model_version)?;
-        Ok(Response::new(model_files::export(self.model_files.export(&name).await?)))
+        Ok(Response::new(model_files::export(self.model_files.export(&name).await?, caller)))
     }
 
     async fn import_model_version(

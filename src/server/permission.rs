@@ -4,6 +4,7 @@
 use crate::access::{Extent, Role};
 use crate::api::inference_pb::{ModelInferRequest, ModelMetadataRequest, ModelReadyRequest, ServerMetadataRequest};
 use crate::api::pb;
+use crate::config::Limits;
 use crate::names::ClassifierName;
 
 /// What is needed for a message.
@@ -83,9 +84,9 @@ table! {
     GetModelVersionRequest: (Reader, |m| classifier_of(&m.model_version));
     DescribeTopicRequest: (Reader, |m| classifier_of(&m.model));
     GetMonitoringReportRequest: (Reader, |m| classifier_of(&m.model));
-    GetTrainingJobRequest: (Reader, |m| classifier_of(&m.training_job));
-    ListTrainingJobsRequest: (Reader, |m| classifier_of(&m.classifier));
-    WatchTrainingJobRequest: (Reader, |m| classifier_of(&m.training_job));
+    GetTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
+    ListTrainingJobsRequest: (Trainer, |m| classifier_of(&m.classifier));
+    WatchTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
     CancelTrainingJobRequest: change (Trainer, |m| classifier_of(&m.training_job));
     ExportModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version));
     EvaluateModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version), |m| n_inline(m.inline_examples.as_ref()));
@@ -137,17 +138,16 @@ impl Guarded for ModelInferRequest {
     fn needs(&self) -> Permission {
         // The first input's first dimension is the documents' number; one that isn't is refused before anything is classified.
         let n_documents = self.inputs.first().and_then(|input| usize::try_from(*input.shape.first()?).ok());
-        needs(Role::Reader, classifier_called(&self.model_name)).documents(n_documents.unwrap_or(0))
+        let n_documents = n_documents.unwrap_or(0).min(Limits::MAX_BATCH_DOCUMENTS.get() as usize);
+        needs(Role::Reader, classifier_called(&self.model_name)).documents(n_documents)
     }
 }
 
 impl Guarded for pb::TrainRequest {
-    /// Rules of the caller's own under which a version answers at once are as good as promoting it.
+    /// Rules of the caller's own, by which the version is judged when it is trained and when it is promoted, are as good as
+    /// promoting it.
     fn needs(&self) -> Permission {
-        use pb::promotion_policy::Mode;
-        let is_promotion =
-            self.promotion_policy.as_ref().is_some_and(|policy| !matches!(policy.mode(), Mode::Manual | Mode::Never));
-        let role = if is_promotion { Role::Admin } else { Role::Trainer };
+        let role = if self.promotion_policy.is_some() { Role::Admin } else { Role::Trainer };
         Permission { is_change: !self.validate_only, ..needs(role, classifier_of(&self.classifier)) }
     }
 }

@@ -1,8 +1,8 @@
 //! TLS and principals, as their files say: read before anything listens, and again when they change or somebody says so.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::caller::Identification;
@@ -32,6 +32,8 @@ pub struct Security {
     is_health_open: bool,
     is_reflection_open: bool,
     n_failed_reloads: AtomicU64,
+    /// One reads at a time, so that what was read last holds.
+    reloading: Mutex<()>,
 }
 
 impl Security {
@@ -49,11 +51,13 @@ impl Security {
             is_health_open: *is_health_open,
             is_reflection_open: *is_reflection_open,
             n_failed_reloads: AtomicU64::new(0),
+            reloading: Mutex::new(()),
         }))
     }
 
     /// Reads the files again, and logs what has changed. What can't be used changes nothing.
     pub fn reload(&self) {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tls) = &self.tls {
             self.tell("certificates", tls.reload());
         }
@@ -70,7 +74,8 @@ impl Security {
                 // It may last; the files are looked at each second.
                 let n_failed = self.n_failed_reloads.fetch_add(1, Ordering::Relaxed) + 1;
                 if n_failed.is_power_of_two() {
-                    tracing::error!(%error, n_failed, "{what} have changed and can't be used; those before hold");
+                    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(%error, cause, n_failed, "{what} have changed and can't be used; those before hold");
                 }
             }
         }

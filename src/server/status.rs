@@ -86,6 +86,11 @@ pub(super) enum Refusal {
 type Row = (Code, &'static str, HashMap<String, String>, ErrorDetails);
 
 impl Refusal {
+    /// The code that it is told with.
+    pub(super) fn code(&self) -> Code {
+        self.row().0
+    }
+
     fn row(&self) -> Row {
         let mut details = ErrorDetails::new();
         let mut metadata = HashMap::new();

@@ -21,6 +21,10 @@ use crate::config::{ClientCertificates, TlsFiles};
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
+/// What files should be.
+const CERTIFICATES: &str = "certificates in PEM";
+const KEY: &str = "a private key in PEM";
+
 /// Why there is no TLS with these files.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -63,7 +67,7 @@ impl Tls {
     /// # Errors
     /// One can't be read, or they don't go together.
     pub fn load(files: TlsFiles, is_http1_spoken: bool) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(read(&files, is_http1_spoken)?);
+        let current = ArcSwap::from_pointee(Contents::read(&files)?.load(&files, is_http1_spoken)?);
         Ok(Self { files, is_http1_spoken, current })
     }
 
@@ -72,10 +76,10 @@ impl Tls {
     /// # Errors
     /// One can't be read, or they don't go together: then those before are used on.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let read = read(&self.files, self.is_http1_spoken)?;
-        let has_changed = read.content_sha256 != self.current.load().content_sha256;
+        let contents = Contents::read(&self.files)?;
+        let has_changed = contents.sha256 != self.current.load().content_sha256;
         if has_changed {
-            self.current.store(Arc::new(read));
+            self.current.store(Arc::new(contents.load(&self.files, self.is_http1_spoken)?));
         }
         Ok(has_changed)
     }
@@ -91,49 +95,62 @@ impl Tls {
     }
 }
 
-fn read(files: &TlsFiles, is_http1_spoken: bool) -> Result<Loaded, TlsError> {
-    let (mut hasher, mut contents) = (Sha256::new(), Vec::new());
-    for (path, what) in files.with_meaning() {
-        let content = std::fs::read(path).map_err(|error| unreadable(path, what, &error))?;
-        hasher.update((content.len() as u64).to_le_bytes());
-        hasher.update(&content);
-        contents.push((path, what, content));
-    }
-    let [(_, _, certificates), (key_path, key_meaning, key), authorities @ ..] = &contents[..] else {
-        return Err(unreadable(&files.certificate, "a certificate and its key", &"one is missing"));
-    };
-    let certificates = read_certificates(&files.certificate, certificates)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(key_path, key_meaning, &error))?;
-    let expires_at = certificates.first().and_then(|certificate| ClientCertificate::read(certificate)?.expires_at);
-    let builder = rustls::ServerConfig::builder();
-    let builder = match (authorities, &files.clients) {
-        ([(path, _, content)], Some(clients)) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in read_certificates(path, content)? {
-                roots.add(certificate)?;
-            }
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
-            let verifier = match clients.certificates {
-                ClientCertificates::Required => verifier,
-                ClientCertificates::Optional => verifier.allow_unauthenticated(),
-            };
-            builder.with_client_cert_verifier(verifier.build()?)
+/// What the files hold.
+struct Contents {
+    certificates: Vec<u8>,
+    key: Vec<u8>,
+    authorities: Option<Vec<u8>>,
+    sha256: [u8; 32],
+}
+
+impl Contents {
+    fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let read = |path: &Path, what| std::fs::read(path).map_err(|error| unreadable(path, what, &error));
+        let certificates = read(&files.certificate, CERTIFICATES)?;
+        let key = read(&files.key, KEY)?;
+        let authorities = files.clients.as_ref().map(|clients| read(&clients.authorities, CERTIFICATES)).transpose()?;
+        let mut hasher = Sha256::new();
+        for content in [Some(&certificates), Some(&key), authorities.as_ref()].into_iter().flatten() {
+            hasher.update((content.len() as u64).to_le_bytes());
+            hasher.update(content);
         }
-        _ => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![HTTP2.to_vec()];
-    if is_http1_spoken {
-        config.alpn_protocols.push(HTTP1.to_vec());
+        Ok(Self { certificates, key, authorities, sha256: hasher.finalize().into() })
     }
-    Ok(Loaded { content_sha256: hasher.finalize().into(), config: Arc::new(config), expires_at })
+
+    fn load(&self, files: &TlsFiles, is_http1_spoken: bool) -> Result<Loaded, TlsError> {
+        let certificates = read_certificates(&files.certificate, &self.certificates)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| unreadable(&files.key, KEY, &error))?;
+        let expires_at = certificates.first().and_then(|certificate| ClientCertificate::read(certificate)?.expires_at);
+        let builder = rustls::ServerConfig::builder();
+        let builder = match (&files.clients, &self.authorities) {
+            (Some(clients), Some(authorities)) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in read_certificates(&clients.authorities, authorities)? {
+                    roots.add(certificate)?;
+                }
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
+                let verifier = match clients.certificates {
+                    ClientCertificates::Required => verifier,
+                    ClientCertificates::Optional => verifier.allow_unauthenticated(),
+                };
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(certificates, key)?;
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        if is_http1_spoken {
+            config.alpn_protocols.push(HTTP1.to_vec());
+        }
+        Ok(Loaded { content_sha256: self.sha256, config: Arc::new(config), expires_at })
+    }
 }
 
 fn read_certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
-    let certificates = certificates.map_err(|error| unreadable(path, "certificates in PEM", &error))?;
+    let certificates = certificates.map_err(|error| unreadable(path, CERTIFICATES, &error))?;
     if certificates.is_empty() {
-        return Err(unreadable(path, "certificates in PEM", &"it has none"));
+        return Err(unreadable(path, CERTIFICATES, &"it has none"));
     }
     Ok(certificates)
 }
@@ -145,7 +162,8 @@ fn unreadable(path: &Path, what: &'static str, problem: &dyn std::fmt::Display) 
 /// What a certificate says of whom it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientCertificate {
-    /// URIs, DNS names and e-mail addresses of the subject's alternative names, then its common names.
+    /// URIs, DNS names and e-mail addresses of the subject's alternative names, or its common names where there are none of
+    /// these; each with its kind, as `access::principals::CERTIFICATE_NAMES` has it.
     pub(super) names: Vec<String>,
     /// From when on it isn't valid; `None`: it says a time that no clock can show.
     pub(super) expires_at: Option<SystemTime>,
@@ -155,19 +173,26 @@ impl ClientCertificate {
     /// Reads a certificate; `None` if it is none.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        // One that can't be read, or is there twice, makes the certificate nobody's, not one without alternative names.
+        let alternative = certificate.subject_alternative_name().ok()?;
         let mut names = Vec::new();
-        for name in
-            certificate.subject_alternative_name().ok().flatten().iter().flat_map(|san| &san.value.general_names)
-        {
-            match name {
-                GeneralName::URI(name) | GeneralName::DNSName(name) | GeneralName::RFC822Name(name) => {
-                    names.push((*name).to_owned());
+        match alternative {
+            Some(alternative) => {
+                for name in &alternative.value.general_names {
+                    match name {
+                        GeneralName::URI(name) => names.push(format!("uri:{name}")),
+                        GeneralName::DNSName(name) => names.push(format!("dns:{name}")),
+                        GeneralName::RFC822Name(name) => names.push(format!("email:{name}")),
+                        _ => {}
+                    }
                 }
-                _ => {}
+            }
+            // Some authorities look at alternative names and let those who ask choose the common name.
+            None => {
+                let common_names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+                names.extend(common_names.map(|name| format!("cn:{name}")));
             }
         }
-        let common_names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-        names.extend(common_names.map(str::to_owned));
         let not_after = u64::try_from(certificate.validity().not_after.timestamp()).ok();
         let expires_at = not_after.and_then(|seconds| {
             // The last second counts.

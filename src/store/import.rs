@@ -88,13 +88,19 @@ impl Import {
     /// documents with the same title and text the last one counts, but it is held out if any of them is.
     ///
     /// # Errors
-    /// [`StoreError::Database`]; the import can only be discarded then.
+    /// [`StoreError::TooManyDocuments`], [`StoreError::Database`]; the import can only be discarded then.
     pub async fn stage(&mut self, examples: &[LabeledDocument]) -> Result<(), StoreError> {
         let mut rest = examples;
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(batch_len(rest));
-            self.insert(batch).await?;
             self.n_given += batch.len() as u64;
+            if let Some(Owner { name, max_documents: Some(limit) }) = &self.owner
+                && self.n_given > limit.get()
+            {
+                // Staging has no other end than the disk's.
+                return Err(StoreError::TooManyDocuments { owner: name.clone(), limit: limit.get() });
+            }
+            self.insert(batch).await?;
             rest = after;
         }
         Ok(())

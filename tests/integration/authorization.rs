@@ -55,9 +55,9 @@ const NEEDS: &[(&str, Need)] = &[
     ("topicd.v1.ModelService/CompareModelVersions", Need::Trainer),
     ("topicd.v1.ModelService/DescribeTopic", Need::Reader),
     ("topicd.v1.ModelService/GetMonitoringReport", Need::Reader),
-    ("topicd.v1.ModelService/GetTrainingJob", Need::Reader),
-    ("topicd.v1.ModelService/ListTrainingJobs", Need::Reader),
-    ("topicd.v1.ModelService/WatchTrainingJob", Need::Reader),
+    ("topicd.v1.ModelService/GetTrainingJob", Need::Trainer),
+    ("topicd.v1.ModelService/ListTrainingJobs", Need::Trainer),
+    ("topicd.v1.ModelService/WatchTrainingJob", Need::Trainer),
     ("topicd.v1.ModelService/CancelTrainingJob", Need::Trainer),
     ("topicd.v1.DatasetService/ImportExamples", Need::Trainer),
     ("topicd.v1.DatasetService/SubmitFeedback", Need::Trainer),
@@ -98,9 +98,9 @@ const PRINCIPALS: &[(&str, &str, &[Need])] = &[
     ),
 ];
 
-/// A principal as the file has it; its token is its name.
+/// A principal as the file has it; its token is its name and `-secret`.
 pub(crate) fn entry(name: &str, says: &str) -> String {
-    let sha256 = Sha256::digest(name).iter().fold(String::new(), |mut hex, byte| {
+    let sha256 = Sha256::digest(format!("{name}-secret")).iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex
     });
@@ -159,7 +159,7 @@ impl Decoder for Encoded {
 fn with_token<T>(message: T, token: Option<&str>) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(token) = token {
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request.metadata_mut().insert("authorization", format!("Bearer {token}-secret").parse().unwrap());
     }
     request
 }
@@ -261,7 +261,7 @@ async fn what_was_sent_in_place_of_a_credential_is_told() {
         (Some("Basic cmVhZGVyOg=="), "MALFORMED_CREDENTIAL"),
         (Some("reader"), "MALFORMED_CREDENTIAL"),
         (Some("Bearer nobody's"), "UNKNOWN_CREDENTIAL"),
-        (Some("Bearer expired"), "EXPIRED_CREDENTIAL"),
+        (Some("Bearer expired-secret"), "EXPIRED_CREDENTIAL"),
     ] {
         let mut message = Request::new(request(article()));
         if let Some(header) = header {
@@ -274,7 +274,7 @@ async fn what_was_sent_in_place_of_a_credential_is_told() {
     twice.metadata_mut().append("authorization", "Bearer reader".parse().unwrap());
     assert_error(&client.classify(twice).await.unwrap_err(), Code::Unauthenticated, "MALFORMED_CREDENTIAL");
     let mut lower = Request::new(request(article()));
-    lower.metadata_mut().insert("authorization", "bearer owner".parse().unwrap());
+    lower.metadata_mut().insert("authorization", "bearer owner-secret".parse().unwrap());
     client.classify(lower).await.unwrap();
 
     let denied = client.classify(with_token(request(article()), Some("reader"))).await.unwrap_err();
@@ -283,8 +283,8 @@ async fn what_was_sent_in_place_of_a_credential_is_told() {
     assert_eq!((&*info.metadata["role"], &*info.metadata["for"]), ("reader", "classifiers/default"));
 }
 
-/// A trainer whose own rules make a version answer would be an administrator; so would one of a classifier who compares it with
-/// another one's.
+/// A trainer who judges by rules of its own would be an administrator; so would one of a classifier who compares it with another
+/// one's.
 #[tokio::test]
 async fn what_a_message_says_may_need_more_than_its_method() {
     let directory = tempfile::tempdir().unwrap();
@@ -294,11 +294,11 @@ async fn what_a_message_says_may_need_more_than_its_method() {
         promotion_policy: Some(pb::PromotionPolicy { mode: mode.into(), ..Default::default() }),
         ..train_request("desk", examples(0..20))
     };
-    for mode in [pb::promotion_policy::Mode::Unspecified, pb::promotion_policy::Mode::Automatic] {
+    for mode in [pb::promotion_policy::Mode::Unspecified, pb::promotion_policy::Mode::Manual] {
         let denied = client.train(with_token(policy(mode), Some("trainer"))).await.unwrap_err();
         assert_error(&denied, Code::PermissionDenied, "ROLE_MISSING");
     }
-    client.train(with_token(policy(pb::promotion_policy::Mode::Manual), Some("trainer"))).await.unwrap();
+    client.train(with_token(train_request("desk", examples(0..20)), Some("trainer"))).await.unwrap();
     client.train(with_token(policy(pb::promotion_policy::Mode::Automatic), Some("admin"))).await.unwrap();
 
     let comparison = pb::CompareModelVersionsRequest {
@@ -457,6 +457,8 @@ async fn what_is_denied_or_changes_something_is_in_the_audit_log_and_a_signal_ha
     let rollback = pb::RollbackClassifierRequest { classifier: "classifiers/default".to_owned(), ..Default::default() };
     server.models().rollback_classifier(with_token(rollback, Some("goes"))).await.unwrap_err();
     client.train(with_token(train_request("desk", examples(0..20)), Some("owner"))).await.unwrap();
+    let rollback = pb::RollbackClassifierRequest { classifier: "classifiers/desk".to_owned(), ..Default::default() };
+    server.models().rollback_classifier(with_token(rollback, Some("owner"))).await.unwrap_err();
     let denied = pb::ClassifyRequest { model: "classifiers/desk".to_owned(), ..request(article()) };
     client.classify(with_token(denied, Some("owner"))).await.unwrap();
 
@@ -478,16 +480,17 @@ async fn what_is_denied_or_changes_something_is_in_the_audit_log_and_a_signal_ha
         .collect();
     let classify = "topicd.v1.ClassifierService/Classify";
     assert_eq!(
-        told[..3],
+        told[..4],
         [
             ["denied", "nobody", classify, "", "Unauthenticated"],
             ["denied", "goes", "topicd.v1.ModelService/RollbackClassifier", "classifiers/default", "PermissionDenied"],
             ["changed", "owner", "topicd.v1.ClassifierService/Train", "classifiers/desk", "Ok"],
+            ["failed", "owner", "topicd.v1.ModelService/RollbackClassifier", "classifiers/desk", "FailedPrecondition"],
         ]
     );
-    assert!(told[3..].iter().all(|line| line == &["denied", "nobody", classify, "", "Unauthenticated"]), "{told:?}");
+    assert!(told[4..].iter().all(|line| line == &["denied", "nobody", classify, "", "Unauthenticated"]), "{told:?}");
     assert!(audit.iter().all(|line| line["fields"]["peer"].as_str().unwrap().starts_with("127.0.0.1:")));
-    assert!(log.iter().all(|line| !line.contains("Bearer") && !line.contains("Peace talks begin")));
+    assert!(log.iter().all(|line| !line.contains("-secret") && !line.contains("Peace talks begin")));
 }
 
 /// The published retry policy names methods that there are, each once, and none that does something twice when it is called twice.

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -91,4 +94,31 @@ async fn browsers_may_not_call_unless_that_is_said() {
     let server = server_for("*").await;
     let (head, _) = exchange(server.address, "GET / HTTP/1.1\r\n", &[]).await;
     assert!(head.starts_with("http/1.1 4"), "{head}");
+}
+
+/// What looks like a form is sent by any page, with its reader's certificate, and browsers don't ask before.
+#[tokio::test]
+async fn what_isnt_grpc_is_not_done() {
+    let server = TestServer::start().await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (method, content_type, status) in [
+        ("POST", "application/grpc", 200),
+        ("POST", "application/grpc+proto", 200),
+        ("POST", "text/plain", 415),
+        ("POST", "application/x-www-form-urlencoded", 415),
+        ("POST", "application/json", 415),
+        ("GET", "application/grpc", 415),
+    ] {
+        let call =
+            hyper::Request::builder().method(method).uri("http://localhost/topicd.v1.ClassifierService/Classify");
+        let body = Full::new(Bytes::from(message(&request(article()))));
+        let call = call.header("content-type", content_type).body(body).unwrap();
+        let answer = client.send_request(call).await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {content_type}");
+    }
+    let counted = crate::metrics::value_of(&server, "topicd_documents_total{outcome=\"assigned\"}").await;
+    assert_eq!(counted as u64, 2, "as many were classified as were gRPC");
 }

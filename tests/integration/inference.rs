@@ -228,6 +228,21 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         assert_eq!(client.model_infer(raw).await.is_ok(), is_right, "{told}");
     }
 
+    // Names however long, and shapes, fit into the header that an error travels in.
+    let parameters = [("x".repeat(100_000), parameter(ParameterChoice::BoolParam(true)))].into();
+    let refused = client.model_infer(ModelInferRequest { parameters, ..three() }).await.unwrap_err();
+    assert_error(&refused, Code::InvalidArgument, "INVALID_REQUEST");
+    let mut wide = three();
+    wide.inputs[0].shape = vec![i64::MAX; 50_000];
+    assert_error(&client.model_infer(wide).await.unwrap_err(), Code::InvalidArgument, "INVALID_REQUEST");
+    // Many empty elements are few bytes; they are refused before there is a document for each.
+    let mut many = request(&[], &[], true);
+    let (mut input, _) = input("text", &[], true);
+    input.shape = vec![1_000_000];
+    (many.inputs, many.raw_input_contents) = (vec![input], vec![vec![0; 4_000_000].into()]);
+    let refused = client.model_infer(many).await.unwrap_err();
+    assert_eq!(violations(&refused), [("raw_input_contents[0]".to_owned(), "TOO_MANY".to_owned())]);
+
     // One document too many, one too long, and that one cut.
     let refused = client.model_infer(request(&["a"; 5], &[], false)).await.unwrap_err();
     assert_error(&refused, Code::InvalidArgument, "INVALID_REQUEST");

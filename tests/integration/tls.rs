@@ -188,7 +188,7 @@ async fn a_clients_certificate_is_a_credential_and_may_be_required() {
     let self_made = Authority::new().sign_client("spiffe://news/desk", 2500);
     let principals = files.path("principals.toml");
     let by_certificate =
-        "[[principal]]\nname = \"by-certificate\"\ncertificate = [\"spiffe://news/desk\"]\nreader = [\"*\"]\n";
+        "[[principal]]\nname = \"by-certificate\"\ncertificate = [\"uri:spiffe://news/desk\"]\nreader = [\"*\"]\n";
     std::fs::write(&principals, by_certificate.to_owned() + &entry("by-token", "reader = [\"*\"]")).unwrap();
     for certificates in [ClientCertificates::Required, ClientCertificates::Optional] {
         let server = start(|config| {
@@ -210,7 +210,7 @@ async fn a_clients_certificate_is_a_credential_and_may_be_required() {
         let without = match try_connect(&server, &authority, None).await {
             Ok(channel) => {
                 let mut message = tonic::Request::new(request(article()));
-                message.metadata_mut().insert("authorization", "Bearer by-token".parse().unwrap());
+                message.metadata_mut().insert("authorization", "Bearer by-token-secret".parse().unwrap());
                 ClassifierServiceClient::new(channel).classify(message).await.map(|_| ()).map_err(|_| ())
             }
             Err(_) => Err(()),
@@ -274,7 +274,7 @@ async fn the_command_line_calls_over_tls_with_a_token() {
     let files = Files::new(&authority.sign_server(2500));
     let principals = files.path("principals.toml");
     std::fs::write(&principals, entry("admin-token", "admin = [\"*\"]")).unwrap();
-    std::fs::write(files.path("token"), "admin-token\n").unwrap();
+    std::fs::write(files.path("token"), "admin-token-secret\n").unwrap();
     std::fs::write(files.path("ca.pem"), authority.pem()).unwrap();
     let server = start(|config| {
         config.security.tls = files.tls(None);

@@ -44,6 +44,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
 /// What HTTP/2 is told of the largest header, in times of the limit: what is between has an answer that says more.
 const HEADER_ROOM: u32 = 2;
+/// hyper wants at least as much for HTTP/1.1.
+const MIN_HTTP1_BUFFER: usize = 8192;
 
 /// How connections are taken.
 #[derive(Debug, Clone)]
@@ -108,11 +110,15 @@ fn http_server(limits: &ConnectionLimits, is_http1_spoken: bool) -> auto::Builde
     if !is_http1_spoken {
         http = http.http2_only();
     }
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.handshake_timeout);
+    let header_room = limits.max_header_bytes.get().saturating_mul(HEADER_ROOM);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout)
+        .max_buf_size((header_room as usize).max(MIN_HTTP1_BUFFER));
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams_per_connection.get())
-        .max_header_list_size(limits.max_header_bytes.get().saturating_mul(HEADER_ROOM))
+        .max_header_list_size(header_room)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     http
