@@ -18,6 +18,8 @@ pub const BYTES: &str = "BYTES";
 pub const TEXT: &str = "text";
 /// The input that there may be.
 pub const TITLE: &str = "title";
+/// Dimensions of a wrong shape that are repeated.
+const MAX_DIMENSIONS: usize = 8;
 /// The parameter that there may be.
 const TRUNCATE: &str = "truncate";
 /// The parameter that an input with raw contents may have: their length, which KServe's client tells.
@@ -142,18 +144,13 @@ fn check_model(violations: &mut Violations, fields: [&str; 2], name: &str, versi
 fn check_parameters(violations: &mut Violations, parameters: &HashMap<String, InferParameter>) -> bool {
     let mut is_truncation = false;
     for (name, value) in sorted(parameters) {
-        let shown = excerpt(name);
         match (name.as_str(), &value.parameter_choice) {
             (TRUNCATE, Some(ParameterChoice::BoolParam(truncate))) => is_truncation = *truncate,
             (TRUNCATE, _) => {
                 let description = "isn't a bool; give true or false as bool_param".to_owned();
-                violations.add(format_args!("parameters[{shown:?}]"), "INVALID_TYPE", description);
+                violations.add(format_args!("parameters[{name:?}]"), "INVALID_TYPE", description);
             }
-            _ => unknown_parameter(
-                violations,
-                format_args!("parameters[{shown:?}]"),
-                "the one that there is is truncate",
-            ),
+            _ => unknown_parameter(violations, "parameters", name, "the one that there is is truncate"),
         }
     }
     is_truncation
@@ -166,7 +163,8 @@ fn sorted(parameters: &HashMap<String, InferParameter>) -> Vec<(&String, &InferP
     parameters
 }
 
-fn unknown_parameter(violations: &mut Violations, field: std::fmt::Arguments<'_>, known: &str) {
+fn unknown_parameter(violations: &mut Violations, parameters: &str, name: &str, known: &str) {
+    let field = format_args!("{parameters}[{:?}]", excerpt(name));
     violations.add(field, "UNKNOWN_PARAMETER", format!("isn't a parameter of this server; {known}"));
 }
 
@@ -189,9 +187,7 @@ fn check_outputs(violations: &mut Violations, wanted: Vec<InferRequestedOutputTe
             }
         }
         for (name, _) in sorted(&parameters) {
-            let shown = excerpt(name);
-            let field = format_args!("outputs[{index}].parameters[{shown:?}]");
-            unknown_parameter(violations, field, "outputs have none");
+            unknown_parameter(violations, &format!("outputs[{index}].parameters"), name, "outputs have none");
         }
     }
     outputs
@@ -282,18 +278,17 @@ fn check_input(
 ) -> Option<Vec<String>> {
     let max_elements = limits.max_batch_documents.get() as usize;
     let InferInputTensor { datatype, shape, parameters, contents, .. } = input;
+    let place = format!("inputs[{index}].parameters");
     for (name, value) in sorted(&parameters) {
-        let shown = excerpt(name);
-        let field = format_args!("inputs[{index}].parameters[{shown:?}]");
         let n_bytes = raw.as_ref().and_then(|raw| i64::try_from(raw.len()).ok());
         match (name.as_str(), &value.parameter_choice, n_bytes) {
             (RAW_BYTES, Some(ParameterChoice::Int64Param(told)), Some(n_bytes)) if *told == n_bytes => {}
             (RAW_BYTES, _, _) => {
                 let description =
                     "isn't how many bytes raw_input_contents has for it; leave it out, or tell that".to_owned();
-                violations.add(field, "WRONG_NUMBER", description);
+                violations.add(format_args!("{place}[{name:?}]"), "WRONG_NUMBER", description);
             }
-            _ => unknown_parameter(violations, field, "the one that inputs may have is binary_data_size"),
+            _ => unknown_parameter(violations, &place, name, "the one that inputs may have is binary_data_size"),
         }
     }
     if datatype != BYTES {
@@ -327,8 +322,11 @@ fn check_input(
     }
     let is_fitting = matches!(*shape, [n] | [n, 1] if usize::try_from(n) == Ok(elements.len()));
     if !is_fitting {
-        let shape = excerpt(&format!("{:?}", shape.get(..shape.len().min(8)).unwrap_or_default()));
-        let description = format!("is {shape} for {} elements; give [n] or [n, 1]", elements.len());
+        let seen = match shape.get(MAX_DIMENSIONS..) {
+            Some([_, ..]) => format!("has {} dimensions", shape.len()),
+            _ => format!("is {shape:?}"),
+        };
+        let description = format!("{seen} for {} elements; give [n] or [n, 1]", elements.len());
         violations.add(format_args!("inputs[{index}].shape"), "WRONG_SHAPE", description);
     }
     let mut texts = Vec::with_capacity(elements.len());

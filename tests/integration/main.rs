@@ -29,6 +29,7 @@ mod learned_terms;
 mod lifecycle;
 mod limits;
 mod load;
+mod long_refusals;
 mod metrics;
 mod model_files;
 mod model_memory;
