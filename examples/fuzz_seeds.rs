@@ -6,6 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use prost::Message;
+use topicd::api::inference_pb::infer_parameter::ParameterChoice;
+use topicd::api::inference_pb::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
+use topicd::api::inference_pb::{InferParameter, InferTensorContents, ModelInferRequest, ModelReadyRequest};
 use topicd::api::pb;
 use topicd::artifact::encode;
 use topicd::dataset::Dataset;
@@ -107,6 +110,36 @@ fn policy() -> pb::PromotionPolicy {
         min_shadow_agreement: Some(0.9),
         min_shadow_documents: 100,
         ..pb::PromotionPolicy::default()
+    }
+}
+
+/// Two documents as tensors, their texts in one way or the other.
+fn infer(is_raw: bool) -> ModelInferRequest {
+    let tensor = |name: &str, elements: [&str; 2]| {
+        let elements = elements.map(|element| element.as_bytes().to_vec());
+        let raw = elements.iter().flat_map(|e| [&(e.len() as u32).to_le_bytes()[..], e].concat()).collect::<Vec<u8>>();
+        let bytes_contents = elements.into_iter().map(Into::into).collect();
+        let contents = InferTensorContents { bytes_contents, ..InferTensorContents::default() };
+        let input = InferInputTensor {
+            name: name.to_owned(),
+            datatype: "BYTES".to_owned(),
+            shape: vec![2, 1],
+            contents: (!is_raw).then_some(contents),
+            ..InferInputTensor::default()
+        };
+        (input, raw.into())
+    };
+    let (inputs, raw) =
+        [tensor("text", ["Rain fell.", "They won."]), tensor("title", ["Storm", ""])].into_iter().unzip();
+    let truncate = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
+    ModelInferRequest {
+        model_name: "default".to_owned(),
+        model_version: "2".to_owned(),
+        id: "17".to_owned(),
+        parameters: [("truncate".to_owned(), truncate)].into(),
+        inputs,
+        outputs: vec![InferRequestedOutputTensor { name: "topics".to_owned(), ..Default::default() }],
+        raw_input_contents: if is_raw { raw } else { Vec::new() },
     }
 }
 
@@ -264,6 +297,9 @@ fn write_requests(directory: &Path) -> Result<(), Failure> {
             pb::DeleteReviewCandidatesRequest { classifier: name(), content_hashes: vec![HASH.to_owned()], all: false }
                 .encode_to_vec(),
         ),
+        (27, "infer", infer(false).encode_to_vec()),
+        (27, "infer-raw", infer(true).encode_to_vec()),
+        (28, "ready", ModelReadyRequest { name: "default".to_owned(), version: "stable".to_owned() }.encode_to_vec()),
         (26, "unknown-terms", pb::ListUnknownTermsRequest { classifier: name(), max_terms: 9 }.encode_to_vec()),
     ];
     let long = "\u{1}".repeat(100);

@@ -2,6 +2,7 @@
 # fuzz/run.sh [SECONDS_PER_TARGET] [TARGET…]: builds the fuzz targets, runs each from its seeds and what earlier runs found
 # (fuzz/corpus), and prints a table. Fails when one finds something. Needs a Rust toolchain (stable is enough) and a C++ compiler.
 set -euo pipefail
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")
 cd "$(dirname "$0")"
 seconds=${1:-20}
 shift || true
@@ -11,9 +12,9 @@ if [ ${#targets[@]} -eq 0 ]; then
 fi
 
 # Only topicd itself is watched by libFuzzer (rustc.sh), so all else is what `cargo build` in the directory above has built already.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../target}
+export CARGO_TARGET_DIR=$target_dir
 RUSTC_WRAPPER=$PWD/rustc.sh cargo build --locked --quiet "${targets[@]/#/--bin=}"
-programs=$CARGO_TARGET_DIR/debug
+programs=$target_dir/debug
 
 # Settings of the person who runs this are no part of what is tested.
 for name in $(env | sed -n 's/^\(TOPICD_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done

@@ -9,13 +9,14 @@ use std::num::NonZeroU32;
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use tonic::Status;
+use topicd::api::inference_pb::{ModelInferRequest, ModelReadyRequest};
 use topicd::api::{
-    dataset_request, dataset_response, model_file_request, model_request, pb, request, settings, traffic_request,
-    train_request,
+    dataset_request, dataset_response, inference_request, model_file_request, model_request, pb, request, settings,
+    traffic_request, train_request,
 };
 use topicd::config::Limits;
 use topicd::document::LabeledDocument;
-use topicd::service::Error;
+use topicd::service::{BatchCall, Error};
 
 /// Small ones, so that inputs of a few hundred bytes go beyond them.
 const LIMITS: fn() -> Limits = || Limits {
@@ -39,52 +40,54 @@ fuzz_target!(|data: &[u8]| {
     let limits = &LIMITS();
     /// Tells one conversion by its number: a message's type, and what it is converted by.
     macro_rules! convert {
-        ($($number:literal => $message:ident: $convert:expr,)+) => {
+        ($($number:literal => $message:ty: $convert:expr,)+) => {
             match kind % convert!(@count $($number)+) {
-                $($number => check(message::<pb::$message>(bytes), $convert),)+
+                $($number => check(message::<$message>(bytes), $convert),)+
                 _ => unreachable!("every number has a type"),
             }
         };
         (@count $($number:literal)+) => { [$($number),+].len() as u8 };
     }
     convert! {
-        0 => ClassifyRequest: |m| request::classify_call(m, limits).map(drop),
-        1 => StreamClassifyRequest: |m| request::stream_call(m, limits).map(drop),
-        2 => BatchClassifyRequest: |m| batch(m, limits),
-        3 => TrainRequest: |m| train_request::train_call(m, limits).map(|call| call.examples.iter().for_each(travels)),
-        4 => ImportExamplesRequest: |m| import(m, limits),
-        5 => SubmitFeedbackRequest: |m| {
+        0 => pb::ClassifyRequest: |m| request::classify_call(m, limits).map(drop),
+        1 => pb::StreamClassifyRequest: |m| request::stream_call(m, limits).map(drop),
+        2 => pb::BatchClassifyRequest: |m| batch(m, limits),
+        3 => pb::TrainRequest: |m| train_request::train_call(m, limits).map(|call| call.examples.iter().for_each(travels)),
+        4 => pb::ImportExamplesRequest: |m| import(m, limits),
+        5 => pb::SubmitFeedbackRequest: |m| {
             dataset_request::feedback(m, limits).map(|(_, examples)| examples.iter().for_each(travels))
         },
-        6 => GetDatasetRequest: |m| dataset_request::dataset(m).map(drop),
-        7 => ListExamplesRequest: |m| dataset_request::list_call(m).map(drop),
-        8 => ExportExamplesRequest: |m| dataset_request::export_call(m).map(drop),
-        9 => RenameTopicRequest: |m| dataset_request::rename_call(m).map(drop),
-        10 => DeleteExamplesRequest: |m| dataset_request::delete_call(m).map(drop),
-        11 => UpdateClassifierSettingsRequest: |m| update_settings(m),
-        12 => ListModelVersionsRequest: |m: pb::ListModelVersionsRequest| {
+        6 => pb::GetDatasetRequest: |m| dataset_request::dataset(m).map(drop),
+        7 => pb::ListExamplesRequest: |m| dataset_request::list_call(m).map(drop),
+        8 => pb::ExportExamplesRequest: |m| dataset_request::export_call(m).map(drop),
+        9 => pb::RenameTopicRequest: |m| dataset_request::rename_call(m).map(drop),
+        10 => pb::DeleteExamplesRequest: |m| dataset_request::delete_call(m).map(drop),
+        11 => pb::UpdateClassifierSettingsRequest: |m| update_settings(m),
+        12 => pb::ListModelVersionsRequest: |m: pb::ListModelVersionsRequest| {
             model_request::page(&m.classifier, m.page_size, &m.page_token).map(drop)
         },
-        13 => GetClassifierRequest: |m: pb::GetClassifierRequest| model_request::classifier(&m.classifier).map(drop),
-        14 => GetModelVersionRequest: |m: pb::GetModelVersionRequest| {
+        13 => pb::GetClassifierRequest: |m: pb::GetClassifierRequest| model_request::classifier(&m.classifier).map(drop),
+        14 => pb::GetModelVersionRequest: |m: pb::GetModelVersionRequest| {
             model_request::model_version(&m.model_version).map(drop)
         },
-        15 => GetMonitoringReportRequest: |m: pb::GetMonitoringReportRequest| model_request::model(&m.model).map(drop),
-        16 => GetTrainingJobRequest: |m: pb::GetTrainingJobRequest| {
+        15 => pb::GetMonitoringReportRequest: |m: pb::GetMonitoringReportRequest| model_request::model(&m.model).map(drop),
+        16 => pb::GetTrainingJobRequest: |m: pb::GetTrainingJobRequest| {
             model_request::training_job(&m.training_job).map(drop)
         },
-        17 => PromoteModelVersionRequest: |m| model_request::promote_call(m).map(drop),
-        18 => RollbackClassifierRequest: |m| model_request::rollback_call(m).map(drop),
-        19 => DeleteModelVersionRequest: |m| model_request::delete_call(m).map(drop),
-        20 => CompareModelVersionsRequest: |m| model_request::compare_call(m, limits).map(drop),
-        21 => EvaluateModelVersionRequest: |m| model_request::evaluate_call(m, limits).map(drop),
-        22 => DescribeTopicRequest: |m| model_request::describe_topic_call(m).map(drop),
-        23 => ImportModelVersionRequest: |m: pb::ImportModelVersionRequest| {
+        17 => pb::PromoteModelVersionRequest: |m| model_request::promote_call(m).map(drop),
+        18 => pb::RollbackClassifierRequest: |m| model_request::rollback_call(m).map(drop),
+        19 => pb::DeleteModelVersionRequest: |m| model_request::delete_call(m).map(drop),
+        20 => pb::CompareModelVersionsRequest: |m| model_request::compare_call(m, limits).map(drop),
+        21 => pb::EvaluateModelVersionRequest: |m| model_request::evaluate_call(m, limits).map(drop),
+        22 => pb::DescribeTopicRequest: |m| model_request::describe_topic_call(m).map(drop),
+        23 => pb::ImportModelVersionRequest: |m: pb::ImportModelVersionRequest| {
             model_file_request::import_call(m.clone(), limits).map(drop).or(model_file_request::import_chunk(m).map(drop))
         },
-        24 => ListReviewCandidatesRequest: |m| traffic_request::review_call(m).map(drop),
-        25 => DeleteReviewCandidatesRequest: |m| traffic_request::delete_review_call(m).map(drop),
-        26 => ListUnknownTermsRequest: |m| traffic_request::unknown_terms(&m).map(drop),
+        24 => pb::ListReviewCandidatesRequest: |m| traffic_request::review_call(m).map(drop),
+        25 => pb::DeleteReviewCandidatesRequest: |m| traffic_request::delete_review_call(m).map(drop),
+        26 => pb::ListUnknownTermsRequest: |m| traffic_request::unknown_terms(&m).map(drop),
+        27 => ModelInferRequest: |m| infer(m, limits),
+        28 => ModelReadyRequest: |m: ModelReadyRequest| inference_request::model_name(&m.name, &m.version).map(drop),
     }
 });
 
@@ -108,11 +111,21 @@ fn check<M>(message: Option<M>, convert: impl FnOnce(M) -> Result<(), Error>) {
 }
 
 fn batch(message: pb::BatchClassifyRequest, limits: &Limits) -> Result<(), Error> {
-    let call = request::batch_call(message, limits)?;
+    check_batch(&request::batch_call(message, limits)?);
+    Ok(())
+}
+
+fn infer(message: ModelInferRequest, limits: &Limits) -> Result<(), Error> {
+    let call = inference_request::infer_call(message, limits)?;
+    check_batch(&call.batch);
+    assert!((1..=inference_request::Output::ALL.len()).contains(&call.outputs.len()));
+    Ok(())
+}
+
+fn check_batch(call: &BatchCall) {
     assert!((1..=4).contains(&call.documents.len()));
     let longest = call.documents.iter().flatten().map(|accepted| accepted.document.n_bytes()).max();
     assert!(longest.unwrap_or(0) <= 100);
-    Ok(())
 }
 
 fn import(message: pb::ImportExamplesRequest, limits: &Limits) -> Result<(), Error> {
