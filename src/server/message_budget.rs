@@ -1,11 +1,14 @@
 //! How much memory messages may take on their way in, over all calls: until a message is whole, nobody else counts it.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::Frame;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
@@ -114,6 +117,39 @@ impl CountedBody {
     }
 }
 
+impl CountedBody {
+    /// Has what is still to come read by nobody's call, and thrown away.
+    ///
+    /// A body that is dropped before its end resets its stream. What its caller has sent by then comes later, on a stream that the server
+    /// has forgotten when many others were reset since, which h2 counts as the caller's error; with 1,024 of these it closes the
+    /// connection (`max_local_error_reset_streams`), and all calls that are open on it fail. Under overload that took half a minute.
+    fn let_go(&mut self) {
+        let rest = self.body.take().filter(|rest| !http_body::Body::is_end_stream(rest));
+        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LAST_BYTES_TIME, discard(rest, self.budget.max_message_bytes)));
+        }
+    }
+}
+
+/// How long the rest of a message that nobody reads may take.
+const LAST_BYTES_TIME: Duration = Duration::from_secs(5);
+
+/// Reads a body to its end, or up to so many bytes.
+async fn discard(mut body: Body, max_bytes: u64) {
+    let mut n_bytes = 0;
+    while n_bytes <= max_bytes
+        && let Some(Ok(frame)) = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context)).await
+    {
+        n_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+}
+
+impl Drop for CountedBody {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
 impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = Status;
@@ -126,7 +162,8 @@ impl http_body::Body for CountedBody {
             && let Some(data) = frame.data_ref()
             && let Err(refusal) = this.see(data)
         {
-            (this.body, this.held) = (None, None);
+            this.held = None;
+            this.let_go();
             return Poll::Ready(Some(Err(refusal.into())));
         }
         Poll::Ready(frame)

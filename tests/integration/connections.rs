@@ -9,11 +9,11 @@ use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 
 use crate::metrics::{classify_calls, value_of};
 use crate::raw_http2::{
-    CANCEL, DATA, END_STREAM, Frame, GOAWAY, RST_STREAM, RawClient, begin_call, classify_call, frame, grpc_message,
-    headers,
+    CANCEL, DATA, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, RawClient, begin_call, classify_call, frame,
+    grpc_message, headers,
 };
 use crate::stopping::is_unsent;
-use crate::support::{LONG, TestServer, article, batch, document, eventually, request, text_of};
+use crate::support::{LONG, TestServer, article, batch, document, eventually, non_zero, request, text_of};
 
 const CLASSIFY: &str = "/topicd.v1.ClassifierService/Classify";
 const BATCH_CLASSIFY: &str = "/topicd.v1.ClassifierService/BatchClassify";
@@ -48,6 +48,37 @@ async fn who_does_not_read_holds_up_nobody() {
     // Their answers wait, but what they asked for is done.
     nothing_is_in_flight(&server).await;
     drop(slow);
+}
+
+/// Refused calls whose messages come when they have been refused, as they do from far away and under load, broke their connection
+/// after the thousandth: they were sent on streams that the server had forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_refused_calls_that_come_late_do_not_cost_the_connection() {
+    let server = TestServer::start_with(|config| config.limits.max_documents_in_flight = non_zero(256)).await;
+    let everything = server.classify.workers().admit(256).unwrap();
+    let mut client = RawClient::begin(server.address, &[]).await;
+    let message = grpc_message(&batch(vec![document("", &text_of(200)); 5]));
+    let mut next = 1;
+    for _ in 0..10 {
+        let streams: Vec<u32> = (0..150).map(|n| next + 2 * n).collect();
+        next += 300;
+        for &stream_id in &streams {
+            client.write(&begin_call(stream_id, &headers(BATCH_CLASSIFY, &[]))).await.unwrap();
+        }
+        for _ in &streams {
+            let answer = client.read_until(|read| read.kind == HEADERS).await.expect("refused, and told so");
+            assert!(answer.is_end());
+        }
+        for &stream_id in &streams {
+            client.write(&frame(DATA, END_STREAM, stream_id, &message)).await.unwrap();
+        }
+    }
+    drop(everything);
+    let mut last = begin_call(next, &headers(BATCH_CLASSIFY, &[]));
+    last.extend(frame(DATA, END_STREAM, next, &message));
+    client.write(&last).await.unwrap();
+    let answer = client.read_until(|read| read.kind == GOAWAY || read.stream_id == next && read.kind == DATA).await;
+    assert_eq!(answer.map(|answer| answer.kind), Some(DATA), "the connection takes calls");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
