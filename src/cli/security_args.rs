@@ -52,8 +52,8 @@ pub struct SecurityArgs {
         require_equals = true, default_missing_value = "true", default_value_t = false)]
     grpc_web: bool,
 
-    /// The origins of the pages that may call then, such as https://desk.example.org,https://wire.example.org, or * for all. Left
-    /// out: only pages from where the server is.
+    /// The origins of the pages that may call then, with commas between them, such as https://HOST:PORT, or * for all. Left out: only
+    /// pages from where the server is.
     #[arg(long, env = "TOPICD_CORS_ORIGINS", value_name = "ORIGINS")]
     cors_origins: Option<CorsOrigins>,
 }
