@@ -18,6 +18,16 @@ const N_TOPICS: usize = 8;
 /// Words of a document: about 1.7 kB.
 const N_WORDS: usize = 250;
 
+const SERVERS_CORE: usize = 0;
+pub(crate) const CALLERS_CORE: usize = 1;
+
+/// Has this thread, and the processes that it starts, run on one core; where there is no such core, nothing changes.
+pub(crate) fn run_on(core: usize) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    let _ = rustix::thread::sched_setaffinity(None, &cores);
+}
+
 pub(crate) struct Server {
     process: Child,
     address: String,
@@ -28,6 +38,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts a server on a core of its own, where the machine has another one for who calls this.
+    pub(crate) async fn start_alone(arguments: &[&str]) -> Self {
+        run_on(SERVERS_CORE);
+        let server = Self::start(arguments).await;
+        run_on(CALLERS_CORE);
+        server
+    }
+
     /// Starts a server with arguments besides the usual ones.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
