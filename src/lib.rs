@@ -52,6 +52,8 @@ pub mod training;
 pub mod report;
 
 #[cfg(feature = "server")]
+pub mod hexadecimal;
+#[cfg(feature = "server")]
 pub mod names;
 
 #[cfg(feature = "server")]

@@ -112,11 +112,6 @@ impl Access {
         let owner = |name: &String| current.all.iter().find(|principal| principal.parsed().certificate.contains(name));
         valid(names.iter().find_map(owner))
     }
-
-    /// How many principals there are.
-    pub fn n_principals(&self) -> usize {
-        self.current.load().all.len()
-    }
 }
 
 fn valid(found: Option<&Arc<Principal>>) -> Result<Arc<Principal>, CredentialError> {
@@ -142,7 +137,7 @@ mod tests {
     use crate::names::ClassifierName;
 
     fn sha256_of(token: &str) -> String {
-        Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::hexadecimal::encode(&Sha256::digest(token))
     }
 
     fn entry(name: &str, token: &str, more: &str) -> String {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::CredentialError;
 use super::quota::{Quotas, Usage};
 use super::role::{Extent, Granted, Role};
+use crate::hexadecimal::parse_sha256;
 use crate::names::ClassifierName;
 
 /// The longest name of a principal, in bytes.
@@ -222,18 +223,9 @@ fn parse_entry(entry: Entry) -> Result<ParsedPrincipal, String> {
     })
 }
 
-fn sha256(hex: &str) -> Result<[u8; 32], String> {
+fn sha256(digits: &str) -> Result<[u8; 32], String> {
     let wrong = || "has a token_sha256 that isn't 64 hexadecimal digits; topicd token prints one".to_owned();
-    let digits = hex.as_bytes();
-    let mut hash = [0; 32];
-    if digits.len() != 64 {
-        return Err(wrong());
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)?;
-    }
-    Ok(hash)
+    parse_sha256(digits).ok_or_else(wrong)
 }
 
 fn expires_at(moment: toml::value::Datetime) -> Result<SystemTime, String> {

@@ -6,6 +6,7 @@ use super::pb;
 use super::pb::import_model_version_request::Part;
 use super::violations::Violations;
 use crate::config::Limits;
+use crate::hexadecimal::parse_sha256;
 use crate::names::excerpt;
 use crate::service::{Error, ImportCall};
 
@@ -77,31 +78,5 @@ impl Violations {
             self.add(field, "REQUIRED", "is missing; give the file's length in bytes".to_owned());
         }
         checked
-    }
-}
-
-fn parse_sha256(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut sha256 = [0; 32];
-    for (place, byte) in sha256.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(sha256)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_checksum_is_64_hexadecimal_digits() {
-        let digits = "00ff".repeat(16);
-        assert_eq!(parse_sha256(&digits).map(|sha256| [sha256[0], sha256[31]]), Some([0, 255]));
-        assert_eq!(parse_sha256(&digits.to_uppercase()), parse_sha256(&digits));
-        for wrong in [&digits[..63], "", &"+f".repeat(32), &"é".repeat(32), &digits.repeat(2)] {
-            assert_eq!(parse_sha256(wrong), None, "{wrong}");
-        }
     }
 }

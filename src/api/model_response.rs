@@ -14,6 +14,7 @@ use crate::abstention::Abstention;
 use crate::dataset::LabelKind;
 use crate::dataset::issues::{AffectedDocument, DataIssue, DocumentName, IssueKind, SuspectedMislabel};
 use crate::evaluation::{CoveragePoint, Evaluation, EvaluationSource, ReliabilityBin, TopicEvaluation};
+use crate::hexadecimal;
 use crate::linear::Balance;
 use crate::service::gate::Check;
 use crate::service::training::job::{FailureReason, JobFailure, JobStage};
@@ -62,7 +63,7 @@ pub fn model_version(info: VersionInfo) -> pb::ModelVersion {
         dataset_revision: record.dataset_revision.unwrap_or(0),
         dataset_hash: provenance.dataset_hash,
         parent_version: record.parent.map(name).unwrap_or_default(),
-        artifact_sha256: record.artifact_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        artifact_sha256: hexadecimal::encode(&record.artifact_sha256),
         artifact_bytes: record.artifact_bytes,
         checksum: details.checksum,
         topics: details.topics,

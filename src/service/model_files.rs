@@ -17,6 +17,7 @@ use super::panic::panicked;
 use super::training::other_request;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
+use crate::hexadecimal;
 use crate::names::ClassifierName;
 use crate::store::{
     ClassifierRecord, ImportedVersion, NewArtifact, NewVersion, RequestId, Store, StoreError, VersionOrigin,
@@ -224,8 +225,8 @@ fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Err
     if file.sha256() != sha256 {
         let description = format!(
             "is {}, but the chunks have {}; nothing was stored: send the file again, or its own SHA-256",
-            hexadecimal(sha256),
-            hexadecimal(file.sha256())
+            hexadecimal::encode(sha256),
+            hexadecimal::encode(file.sha256())
         );
         return Err(violation("file.artifact_sha256", "CHECKSUM_MISMATCH", description));
     }
@@ -243,8 +244,4 @@ fn other_length(call: &ImportCall, came: std::fmt::Arguments<'_>) -> Error {
 
 fn violation(field: &str, reason: &'static str, description: String) -> Error {
     Error::InvalidRequest(vec![FieldViolation { field: field.to_owned(), reason, description }])
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

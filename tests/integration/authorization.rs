@@ -2,7 +2,6 @@
 //! in `NEEDS` fails.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use topicd::api::{DESCRIPTORS, pb};
+use topicd::hexadecimal;
 
 use crate::server_process::{ServerProcess, serve};
 use crate::support::{TestServer, article, assert_error, eventually, examples, request, stream_request, train_request};
@@ -100,10 +100,7 @@ const PRINCIPALS: &[(&str, &str, &[Need])] = &[
 
 /// A principal as the file has it; its token is its name and `-secret`.
 pub(crate) fn entry(name: &str, says: &str) -> String {
-    let sha256 = Sha256::digest(format!("{name}-secret")).iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").unwrap();
-        hex
-    });
+    let sha256 = hexadecimal::encode(&Sha256::digest(format!("{name}-secret")));
     format!("[[principal]]\nname = \"{name}\"\ntoken_sha256 = [\"{sha256}\"]\n{says}\n\n")
 }
 

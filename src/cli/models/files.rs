@@ -16,6 +16,7 @@ use crate::api::{json, model_request, model_response, pb};
 use crate::cli::place::PlaceArgs;
 use crate::cli::{CommandResult, remote, stored};
 use crate::config::Limits;
+use crate::hexadecimal;
 use crate::names::ClassifierName;
 use crate::new_file::NewFile;
 use crate::service::{BegunImport, ImportCall, ModelFiles};
@@ -151,5 +152,5 @@ async fn import_here(
 }
 
 fn sha256_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal::encode(&Sha256::digest(bytes))
 }
