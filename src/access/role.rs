@@ -7,11 +7,12 @@ use crate::names::ClassifierName;
 /// What a principal may do with a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Classify, and see what versions, evaluations and jobs there are.
+    /// Classify, and see what versions there are and how good they are.
     Reader,
-    /// Also read and add labelled documents, train, and take model files away.
+    /// Also work with labelled documents and training jobs, and take model files away.
     Trainer,
-    /// Also say which version answers, force it, change settings, and delete.
+    /// Also say which version answers and by which rules, change settings, and delete. `server::permission` has what each message
+    /// needs.
     Admin,
 }
 

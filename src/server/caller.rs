@@ -114,7 +114,7 @@ pub(super) struct Caller {
 #[derive(Debug, Default)]
 struct Record {
     is_change: AtomicBool,
-    /// What the first message is about.
+    /// What the first message that would change something is about.
     subject: OnceLock<String>,
     /// What the first message that wasn't allowed is about, and why it wasn't.
     denied: OnceLock<(String, Code)>,
@@ -125,7 +125,10 @@ impl Caller {
         Self { principal, certificate_expires_at: None, record: Arc::default() }
     }
 
-    /// The one that the edge has found out; nobody who may do anything otherwise, which no call meets.
+    /// The one that the edge has found out.
+    ///
+    /// # Errors
+    /// It hasn't, which no call meets: who nobody knows is let in nowhere.
     pub(super) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
         extensions.get::<Self>().cloned().ok_or(Refusal::NoCredential)
     }
@@ -147,14 +150,13 @@ impl Caller {
     pub(super) fn admit(&self, message: &impl Guarded) -> Result<(), Refusal> {
         let Permission { role, extent, other, is_change, n_documents } = message.needs();
         self.record.is_change.fetch_or(is_change, Ordering::Relaxed);
-        if is_change || self.principal.is_some() {
+        if is_change {
             self.record.subject.get_or_init(|| extent.to_string());
         }
         let Some(principal) = &self.principal else { return Ok(()) };
-        for extent in [Some(extent), other].into_iter().flatten() {
-            let about = extent.to_string();
+        for extent in [Some(&extent), other.as_ref()].into_iter().flatten() {
             if let Err(refusal) = self.check().and_then(|()| check_role(principal, role, extent)) {
-                self.record.denied.get_or_init(|| (about, refusal.code()));
+                self.record.denied.get_or_init(|| (extent.to_string(), refusal.code()));
                 return Err(refusal);
             }
         }
@@ -196,7 +198,7 @@ impl Caller {
         self.record.is_change.load(Ordering::Relaxed)
     }
 
-    /// What the call is about, as its first message says.
+    /// What the call would change, as its first message says.
     pub(super) fn subject(&self) -> &str {
         self.record.subject.get().map_or("", String::as_str)
     }
@@ -207,9 +209,10 @@ impl Caller {
     }
 }
 
-fn check_role(principal: &Principal, role: Role, extent: Extent) -> Result<(), Refusal> {
-    if !principal.may(role, &extent) {
-        return Err(Refusal::RoleMissing { principal: principal.name().to_owned(), role, extent });
+fn check_role(principal: &Principal, role: Role, extent: &Extent) -> Result<(), Refusal> {
+    if !principal.may(role, extent) {
+        let (principal, extent) = (principal.name().to_owned(), extent.clone());
+        return Err(Refusal::RoleMissing { principal, role, extent });
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ use crate::api::pb::classifier_service_server::ClassifierServiceServer;
 use crate::api::pb::dataset_service_server::DatasetServiceServer;
 use crate::api::pb::model_service_server::ModelServiceServer;
 use crate::api::pb::traffic_service_server::TrafficServiceServer;
-use crate::config::{LimitsError, ServeConfig};
+use crate::config::{Limits, LimitsError, ServeConfig};
 use crate::service::Services;
 use crate::telemetry::connections::ConnectionCounters;
 use crate::telemetry::metrics::Metrics;
@@ -135,24 +135,12 @@ pub async fn run(
     let (drain, draining) = drain::signal();
     let routes = routes(config, &services, &health, &draining)?;
     let metrics = Arc::new(Metrics::new(&methods()?)?);
-    let classify = Arc::clone(&services.classify);
-    let edge = EdgeLayer {
-        draining: draining.clone(),
-        metrics: Arc::clone(&metrics),
-        max_header_bytes: config.connections.max_header_bytes,
-        messages: MessageBudget::new(
-            config.limits.max_inbound_bytes.get(),
-            config.limits.max_message_bytes.get().into(),
-        ),
-        is_traced: config.otlp_endpoint.is_some(),
-        check_room: Arc::new(move || classify.workers().check_room()),
-        identification: security.identification(),
-    };
+    let edge = edge(config, &services, &security, &metrics, &draining);
     let connections = Arc::new(ConnectionCounters::default());
     let service = web::layer(config.grpc_web.as_ref()).layer(edge.clone().layer(routes.prepare()));
     let protocols =
         Protocols { limits: config.connections, tls: security.tls.clone(), is_http1_spoken: config.grpc_web.is_some() };
-    let mut background = background(&services);
+    let mut background = background(&services, &security);
     if let Some(listener) = health_listener {
         tracing::info!(address = %listener.local_addr()?, "health in the clear");
         let edge = EdgeLayer { identification: Identification::default(), ..edge };
@@ -160,10 +148,6 @@ pub async fn run(
         let protocols = Protocols { tls: None, is_http1_spoken: false, ..protocols.clone() };
         // Dropped with the rest of the background when the drain begins: nobody is told anything after that.
         background.spawn(connections::serve(listener, health, protocols, Arc::default(), draining.clone()));
-    }
-    if security.has_files() {
-        let security = Arc::clone(&security);
-        background.spawn(async move { match security.watch().await {} });
     }
     let mut serving = Box::pin(connections::serve(listener, service, protocols, Arc::clone(&connections), draining));
     if let Some(listener) = metrics_listener {
@@ -200,12 +184,37 @@ pub async fn run(
     Ok(())
 }
 
+/// What every call passes.
+fn edge(
+    config: &ServeConfig,
+    services: &Services,
+    security: &Security,
+    metrics: &Arc<Metrics>,
+    draining: &Draining,
+) -> EdgeLayer {
+    let Limits { max_inbound_bytes, max_message_bytes, .. } = config.limits;
+    let classify = Arc::clone(&services.classify);
+    EdgeLayer {
+        draining: draining.clone(),
+        metrics: Arc::clone(metrics),
+        max_header_bytes: config.connections.max_header_bytes,
+        messages: MessageBudget::new(max_inbound_bytes.get(), max_message_bytes.get().into()),
+        is_traced: config.otlp_endpoint.is_some(),
+        check_room: Arc::new(move || classify.workers().check_room()),
+        identification: security.identification.clone(),
+    }
+}
+
 /// What runs beside the calls, until it is dropped.
-fn background(services: &Services) -> JoinSet<()> {
+fn background(services: &Services, security: &Arc<Security>) -> JoinSet<()> {
     let mut background = JoinSet::new();
     background.spawn(services.retraining().run());
     background.spawn(services.observer().run());
     background.spawn(services.monitoring().run());
+    if security.has_files() {
+        let watching = Arc::clone(security).watch();
+        background.spawn(async { match watching.await {} });
+    }
     background
 }
 

@@ -1,5 +1,5 @@
-//! Which role each call needs, and for what: the one table. `tests/integration/authorization.rs` goes through it by the services'
-//! descriptors, so that a method without a row here has no answer.
+//! Which role each message needs, and for what: the one table. `tests/integration/authorization.rs` has what it should be of each
+//! method, and goes through all that the services' descriptors name.
 
 use crate::access::{Extent, Role};
 use crate::api::inference_pb::{ModelInferRequest, ModelMetadataRequest, ModelReadyRequest, ServerMetadataRequest};
@@ -57,8 +57,8 @@ fn classifier_called(name: &str) -> Extent {
 
 /// Rows of the table: the message, `change` if it is one, the role, what for, and the documents that it has classified.
 macro_rules! table {
-    ($($message:ident: $($change:ident)? ($role:ident, $extent:expr $(, $n_documents:expr)?);)*) => {
-        $(impl Guarded for pb::$message {
+    ($($message:ty: $($change:ident)? ($role:ident, $extent:expr $(, $n_documents:expr)?);)*) => {
+        $(impl Guarded for $message {
             fn needs(&self) -> Permission {
                 let extent: fn(&Self) -> Extent = $extent;
                 needs(Role::$role, extent(self))$(.$change())?$(.documents({
@@ -72,75 +72,54 @@ macro_rules! table {
 
 table! {
     // ClassifierService, but for Train.
-    ClassifyRequest: (Reader, |m| classifier_of(&m.model), |_| 1);
-    BatchClassifyRequest: (Reader, |m| classifier_of(&m.model), |m| m.documents.len());
-    StreamClassifyRequest: (Reader, |m| classifier_of(&m.model), |_| 1);
+    pb::ClassifyRequest: (Reader, |m| classifier_of(&m.model), |_| 1);
+    pb::BatchClassifyRequest: (Reader, |m| classifier_of(&m.model), |m| m.documents.len());
+    pb::StreamClassifyRequest: (Reader, |m| classifier_of(&m.model), |_| 1);
 
     // ModelService.
-    GetServerInfoRequest: (Reader, |_| Extent::Any);
-    ListClassifiersRequest: (Reader, |_| Extent::Any);
-    GetClassifierRequest: (Reader, |m| classifier_of(&m.classifier));
-    ListModelVersionsRequest: (Reader, |m| classifier_of(&m.classifier));
-    GetModelVersionRequest: (Reader, |m| classifier_of(&m.model_version));
-    DescribeTopicRequest: (Reader, |m| classifier_of(&m.model));
-    GetMonitoringReportRequest: (Reader, |m| classifier_of(&m.model));
-    GetTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
-    ListTrainingJobsRequest: (Trainer, |m| classifier_of(&m.classifier));
-    WatchTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
-    CancelTrainingJobRequest: change (Trainer, |m| classifier_of(&m.training_job));
-    ExportModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version));
-    EvaluateModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version), |m| n_inline(m.inline_examples.as_ref()));
-    UpdateClassifierSettingsRequest: change (Admin, |m| classifier_of(&m.classifier));
-    PromoteModelVersionRequest: change (Admin, |m| classifier_of(&m.model_version));
-    RollbackClassifierRequest: change (Admin, |m| classifier_of(&m.classifier));
-    DeleteModelVersionRequest: change (Admin, |m| classifier_of(&m.model_version));
-    ImportModelVersionRequest: change (Admin, |m| match &m.part {
+    pb::GetServerInfoRequest: (Reader, |_| Extent::Any);
+    pb::ListClassifiersRequest: (Reader, |_| Extent::Any);
+    pb::GetClassifierRequest: (Reader, |m| classifier_of(&m.classifier));
+    pb::ListModelVersionsRequest: (Reader, |m| classifier_of(&m.classifier));
+    pb::GetModelVersionRequest: (Reader, |m| classifier_of(&m.model_version));
+    pb::DescribeTopicRequest: (Reader, |m| classifier_of(&m.model));
+    pb::GetMonitoringReportRequest: (Reader, |m| classifier_of(&m.model));
+    pb::GetTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
+    pb::ListTrainingJobsRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::WatchTrainingJobRequest: (Trainer, |m| classifier_of(&m.training_job));
+    pb::CancelTrainingJobRequest: change (Trainer, |m| classifier_of(&m.training_job));
+    pb::ExportModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version));
+    pb::EvaluateModelVersionRequest: (Trainer, |m| classifier_of(&m.model_version), |m| n_inline(m.inline_examples.as_ref()));
+    pb::UpdateClassifierSettingsRequest: change (Admin, |m| classifier_of(&m.classifier));
+    pb::PromoteModelVersionRequest: change (Admin, |m| classifier_of(&m.model_version));
+    pb::RollbackClassifierRequest: change (Admin, |m| classifier_of(&m.classifier));
+    pb::DeleteModelVersionRequest: change (Admin, |m| classifier_of(&m.model_version));
+    pb::ImportModelVersionRequest: change (Admin, |m| match &m.part {
         Some(pb::import_model_version_request::Part::File(file)) => classifier_of(&file.classifier),
         _ => Extent::Any,
     });
 
     // DatasetService.
-    ImportExamplesRequest: change (Trainer, |m| classifier_of(&m.classifier));
-    SubmitFeedbackRequest: change (Trainer, |m| classifier_of(&m.classifier));
-    GetDatasetRequest: (Trainer, |m| classifier_of(&m.classifier));
-    ListExamplesRequest: (Trainer, |m| classifier_of(&m.classifier));
-    ExportExamplesRequest: (Trainer, |m| classifier_of(&m.classifier));
-    RenameTopicRequest: change (Trainer, |m| classifier_of(&m.classifier));
-    DeleteExamplesRequest: change (Admin, |m| classifier_of(&m.classifier));
-    CompactStorageRequest: change (Admin, |_| Extent::Server);
+    pb::ImportExamplesRequest: change (Trainer, |m| classifier_of(&m.classifier));
+    pb::SubmitFeedbackRequest: change (Trainer, |m| classifier_of(&m.classifier));
+    pb::GetDatasetRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::ListExamplesRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::ExportExamplesRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::RenameTopicRequest: change (Trainer, |m| classifier_of(&m.classifier));
+    pb::DeleteExamplesRequest: change (Admin, |m| classifier_of(&m.classifier));
+    pb::CompactStorageRequest: change (Admin, |_| Extent::Server);
 
     // TrafficService: what callers had classified.
-    ListReviewCandidatesRequest: (Trainer, |m| classifier_of(&m.classifier));
-    DeleteReviewCandidatesRequest: change (Trainer, |m| classifier_of(&m.classifier));
-    ListUnknownTermsRequest: (Trainer, |m| classifier_of(&m.classifier));
-    GetShadowReportRequest: (Reader, |m| classifier_of(&m.classifier));
-}
+    pb::ListReviewCandidatesRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::DeleteReviewCandidatesRequest: change (Trainer, |m| classifier_of(&m.classifier));
+    pb::ListUnknownTermsRequest: (Trainer, |m| classifier_of(&m.classifier));
+    pb::GetShadowReportRequest: (Reader, |m| classifier_of(&m.classifier));
 
-impl Guarded for ModelReadyRequest {
-    fn needs(&self) -> Permission {
-        needs(Role::Reader, classifier_called(&self.name))
-    }
-}
-
-impl Guarded for ServerMetadataRequest {
-    fn needs(&self) -> Permission {
-        needs(Role::Reader, Extent::Any)
-    }
-}
-
-impl Guarded for ModelMetadataRequest {
-    fn needs(&self) -> Permission {
-        needs(Role::Reader, classifier_called(&self.name))
-    }
-}
-
-impl Guarded for ModelInferRequest {
-    fn needs(&self) -> Permission {
-        // The first input's first dimension is the documents' number; one that isn't is refused before anything is classified.
-        let n_documents = self.inputs.first().and_then(|input| usize::try_from(*input.shape.first()?).ok());
-        let n_documents = n_documents.unwrap_or(0).min(Limits::MAX_BATCH_DOCUMENTS.get() as usize);
-        needs(Role::Reader, classifier_called(&self.model_name)).documents(n_documents)
-    }
+    // The Open Inference Protocol. Whether the server is live and ready needs nothing.
+    ModelReadyRequest: (Reader, |m| classifier_called(&m.name));
+    ServerMetadataRequest: (Reader, |_| Extent::Any);
+    ModelMetadataRequest: (Reader, |m| classifier_called(&m.name));
+    ModelInferRequest: (Reader, |m| classifier_called(&m.model_name), n_inputs);
 }
 
 impl Guarded for pb::TrainRequest {
@@ -164,4 +143,10 @@ impl Guarded for pb::CompareModelVersionsRequest {
 
 fn n_inline(examples: Option<&pb::InlineExamples>) -> usize {
     examples.map_or(0, |inline| inline.examples.len())
+}
+
+/// The first input's first dimension; one that isn't the documents' number is refused before anything is classified.
+fn n_inputs(message: &ModelInferRequest) -> usize {
+    let n_documents = message.inputs.first().and_then(|input| usize::try_from(*input.shape.first()?).ok());
+    n_documents.unwrap_or(0).min(Limits::MAX_BATCH_DOCUMENTS.get() as usize)
 }

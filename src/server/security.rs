@@ -28,9 +28,7 @@ pub enum SecurityError {
 #[derive(Debug, Default)]
 pub struct Security {
     pub(super) tls: Option<Arc<Tls>>,
-    access: Option<Arc<Access>>,
-    is_health_open: bool,
-    is_reflection_open: bool,
+    pub(super) identification: Identification,
     n_failed_reloads: AtomicU64,
     /// One reads at a time, so that what was read last holds.
     reloading: Mutex<()>,
@@ -47,9 +45,11 @@ impl Security {
         let access = principals.as_deref().map(Access::open).transpose()?;
         Ok(Arc::new(Self {
             tls: tls.map(Arc::new),
-            access: access.map(Arc::new),
-            is_health_open: *is_health_open,
-            is_reflection_open: *is_reflection_open,
+            identification: Identification {
+                access: access.map(Arc::new),
+                is_health_open: *is_health_open,
+                is_reflection_open: *is_reflection_open,
+            },
             n_failed_reloads: AtomicU64::new(0),
             reloading: Mutex::new(()),
         }))
@@ -61,7 +61,7 @@ impl Security {
         if let Some(tls) = &self.tls {
             self.tell("certificates", tls.reload());
         }
-        if let Some(access) = &self.access {
+        if let Some(access) = &self.identification.access {
             self.tell("principals", access.reload());
         }
     }
@@ -93,14 +93,7 @@ impl Security {
 
     /// Whether there are files to look at.
     pub(super) fn has_files(&self) -> bool {
-        self.tls.is_some() || self.access.is_some()
-    }
-
-    /// How callers are found out.
-    pub(super) fn identification(&self) -> Identification {
-        let Self { access, is_health_open, is_reflection_open, .. } = self;
-        let (is_health_open, is_reflection_open) = (*is_health_open, *is_reflection_open);
-        Identification { access: access.clone(), is_health_open, is_reflection_open }
+        self.tls.is_some() || self.identification.access.is_some()
     }
 
     /// When the server's certificate expires.
