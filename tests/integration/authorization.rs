@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage, Value};
 use sha2::{Digest, Sha256};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -17,6 +16,7 @@ use tonic_types::StatusExt;
 use topicd::api::{DESCRIPTORS, pb};
 use topicd::hexadecimal;
 
+use crate::encoded::Encoded;
 use crate::server_process::{ServerProcess, serve};
 use crate::support::{TestServer, article, assert_error, eventually, examples, request, stream_request, train_request};
 
@@ -113,44 +113,6 @@ async fn server_with(directory: &Path, content: &str) -> TestServer {
     let path = directory.join("principals.toml");
     std::fs::write(&path, content).unwrap();
     TestServer::start_with(|config| config.security.principals = Some(path)).await
-}
-
-/// Messages as they are.
-#[derive(Debug, Clone, Copy)]
-struct Encoded;
-
-impl Codec for Encoded {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Encoded {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Encoded {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }
 
 fn with_token<T>(message: T, token: Option<&str>) -> Request<T> {

@@ -21,6 +21,7 @@ mod delete;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod drift;
+mod encoded;
 mod error_table;
 mod evaluate;
 mod health;
