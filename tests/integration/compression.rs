@@ -6,6 +6,10 @@ use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use topicd::api::inference_pb::ServerLiveRequest;
+use topicd::api::inference_pb::grpc_inference_service_client::GrpcInferenceServiceClient;
 
 use crate::support::{TestServer, article, assert_error, document, request};
 
@@ -69,4 +73,20 @@ async fn what_isnt_compressed_as_it_says_or_as_we_know_is_refused() {
             .unwrap();
         assert_eq!(status.code(), code, "{encoding}: {status:?}");
     }
+}
+
+/// Anyone may ask for health: what that takes is small, however much somebody sends, and compressed it isn't read.
+#[tokio::test]
+async fn a_question_for_health_is_a_short_one() {
+    let server = TestServer::start().await;
+    let channel = server.connect().await.0;
+    let question = |n_bytes| HealthCheckRequest { service: "x".repeat(n_bytes) };
+    let mut health = HealthClient::new(channel.clone());
+    assert_eq!(health.check(question(2000)).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(health.check(question(10_000)).await.unwrap_err().code(), Code::ResourceExhausted);
+    for (encoding, _) in ENCODINGS {
+        let mut compressed = GrpcInferenceServiceClient::new(channel.clone()).send_compressed(encoding);
+        compressed.server_live(ServerLiveRequest {}).await.unwrap_err();
+    }
+    assert_eq!(health.check(question(0)).await.unwrap().get_ref().status().as_str_name(), "SERVING");
 }
