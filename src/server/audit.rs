@@ -1,5 +1,5 @@
 //! The audit log: a line for each call that changed something or failed to, or was denied, with who made it. Its target is
-//! `topicd::audit`, so that it can be kept apart from the rest; the call's span, with the request's id, is on it as on all lines.
+//! `topicd::audit`, so that it can be kept apart from the rest; the call's span, target `topicd::call`, is on it as on all lines, with the request's id.
 
 use tonic::Code;
 

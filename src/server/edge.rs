@@ -194,7 +194,7 @@ const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Has answers compressed as the caller compresses its messages, if it reads that. Many clients say of themselves that they read
-/// gzip: to compress for all of them would cost more time than it saves where the network is fast.
+/// gzip without having asked for it, and to compress for all of them would cost time on each answer.
 fn answer_compressed_as_asked(headers: &mut HeaderMap) {
     let Some(accepted) = headers.remove(ACCEPT_ENCODING) else { return };
     let Some(encoding) = headers.get(ENCODING).filter(|encoding| *encoding != "identity").cloned() else { return };
