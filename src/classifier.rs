@@ -157,6 +157,16 @@ impl Classifier {
         self.label_kind
     }
 
+    /// The way from a document to its row.
+    pub fn vectorizer(&self) -> &Vectorizer {
+        &self.vectorizer
+    }
+
+    /// The way from a row to the raw scores.
+    pub fn weights(&self) -> &QuantizedWeights {
+        &self.weights
+    }
+
     /// The number of terms that it has weights for.
     pub fn n_terms(&self) -> usize {
         self.vectorizer.vocabulary().len()

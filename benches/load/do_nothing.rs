@@ -1,0 +1,68 @@
+//! The wire's own limit: tonic's server with topicd's protocol, its limits on messages and connections and a deadline, whose answer to
+//! every document is the same bytes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, StreamExt};
+use prost::Message;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+use topicd::api::pb;
+use topicd::api::pb::batch_classify_result::Result as BatchResult;
+use topicd::api::pb::classifier_service_server::{ClassifierService, ClassifierServiceServer};
+use topicd::api::pb::stream_classify_response::Result as StreamResult;
+use topicd::config::{ConnectionLimits, Limits};
+
+struct DoNothing {
+    answer: pb::ClassifyResponse,
+}
+
+#[tonic::async_trait]
+impl ClassifierService for DoNothing {
+    async fn classify(&self, _: Request<pb::ClassifyRequest>) -> Result<Response<pb::ClassifyResponse>, Status> {
+        Ok(Response::new(self.answer.clone()))
+    }
+
+    async fn batch_classify(
+        &self,
+        request: Request<pb::BatchClassifyRequest>,
+    ) -> Result<Response<pb::BatchClassifyResponse>, Status> {
+        let result = pb::BatchClassifyResult { result: Some(BatchResult::Response(self.answer.clone())) };
+        let results = vec![result; request.into_inner().documents.len()];
+        Ok(Response::new(pb::BatchClassifyResponse { results }))
+    }
+
+    type StreamClassifyStream = BoxStream<'static, Result<pb::StreamClassifyResponse, Status>>;
+
+    async fn stream_classify(
+        &self,
+        request: Request<Streaming<pb::StreamClassifyRequest>>,
+    ) -> Result<Response<Self::StreamClassifyStream>, Status> {
+        let answer = pb::StreamClassifyResponse { result: Some(StreamResult::Response(self.answer.clone())) };
+        Ok(Response::new(request.into_inner().map(move |request| request.map(|_| answer.clone())).boxed()))
+    }
+
+    async fn train(&self, _: Request<pb::TrainRequest>) -> Result<Response<pb::TrainResponse>, Status> {
+        Err(Status::unimplemented("this server does nothing"))
+    }
+}
+
+/// Serves on a free port, which it prints, until it is killed.
+pub(crate) async fn serve(answer: &Path) {
+    let answer = pb::ClassifyResponse::decode(&*std::fs::read(answer).unwrap()).unwrap();
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
+    println!("listening {}", incoming.local_addr().unwrap());
+    let connections = ConnectionLimits::default();
+    let service = ClassifierServiceServer::new(DoNothing { answer })
+        .max_decoding_message_size(Limits::default().max_message_bytes.get() as usize);
+    Server::builder()
+        .timeout(Duration::from_secs(60))
+        .max_concurrent_streams(connections.max_streams_per_connection.get())
+        .http2_max_header_list_size(connections.max_header_bytes.get())
+        .add_service(service)
+        .serve_with_incoming(incoming)
+        .await
+        .unwrap();
+}

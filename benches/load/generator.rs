@@ -1,0 +1,219 @@
+//! The load: callers who wait for their answers (closed loop), or calls that come when they are due (open loop), whose time runs
+//! from when they were due: a server that stops for a second isn't asked less in that second.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Request;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+
+use crate::encoded::Encoded;
+use crate::requests::{Kind, N_TOGETHER, Requests};
+
+const CLASSIFY: PathAndQuery = PathAndQuery::from_static("/topicd.v1.ClassifierService/Classify");
+const BATCH_CLASSIFY: PathAndQuery = PathAndQuery::from_static("/topicd.v1.ClassifierService/BatchClassify");
+const STREAM_CLASSIFY: PathAndQuery = PathAndQuery::from_static("/topicd.v1.ClassifierService/StreamClassify");
+
+/// When calls begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// When the caller has the answer to the one before.
+    Closed { n_callers: usize },
+    /// So many a second, evenly.
+    Open { per_second: f64 },
+}
+
+/// Calls for a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) n_connections: usize,
+    pub(crate) pace: Pace,
+    pub(crate) duration: Duration,
+}
+
+/// What became of it.
+pub(crate) struct Outcome {
+    pub(crate) documents_per_second: f64,
+    /// Microseconds of a message, from when it was due.
+    taken: Histogram<u64>,
+}
+
+impl Outcome {
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.taken.value_at_quantile(quantile) as f64 / 1e3
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|quantile| self.quantile_ms(quantile));
+        let most = self.taken.max() as f64 / 1e3;
+        write!(
+            f,
+            "{:.0} documents/s; p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, most {most:.1} ms",
+            self.documents_per_second
+        )
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).unwrap()
+}
+
+fn microseconds(since: Instant) -> u64 {
+    since.elapsed().as_micros() as u64
+}
+
+/// One call with one answer.
+async fn call(channel: Channel, path: PathAndQuery, message: Bytes) {
+    let mut client = Grpc::new(channel);
+    client.ready().await.unwrap();
+    client.unary(Request::new(message), path, Encoded).await.unwrap();
+}
+
+impl Load {
+    /// Puts it on a server.
+    ///
+    /// # Panics
+    /// When a call fails.
+    pub(crate) async fn put_on(self, server: &str, requests: &Requests) -> Outcome {
+        let mut channels = Vec::new();
+        for _ in 0..self.n_connections {
+            channels.push(Channel::from_shared(server.to_owned()).unwrap().connect().await.unwrap());
+        }
+        let requests = Arc::new(Requests { kind: requests.kind, messages: requests.messages.clone() });
+        match (self.pace, requests.kind) {
+            (Pace::Closed { n_callers }, Kind::Stream) => self.streams(&channels, n_callers, &requests).await,
+            (Pace::Closed { n_callers }, _) => self.closed(&channels, n_callers, &requests).await,
+            (Pace::Open { per_second }, Kind::Unary | Kind::Batch) => self.open(&channels, per_second, &requests).await,
+            (Pace::Open { .. }, Kind::Stream) => {
+                panic!("documents of a stream come when there is room: leave out --rate")
+            }
+        }
+    }
+
+    async fn closed(self, channels: &[Channel], n_callers: usize, requests: &Arc<Requests>) -> Outcome {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut callers = JoinSet::new();
+        for caller in 0..n_callers {
+            let (channel, requests, is_over) =
+                (channels[caller % channels.len()].clone(), Arc::clone(requests), Arc::clone(&is_over));
+            callers.spawn(async move {
+                let path = if requests.kind == Kind::Batch { BATCH_CLASSIFY } else { CLASSIFY };
+                let (mut taken, mut number) = (histogram(), 7 * caller);
+                while !is_over.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    call(channel.clone(), path.clone(), requests.message(number)).await;
+                    taken.record(microseconds(begun)).unwrap();
+                    number += 1;
+                }
+                taken
+            });
+        }
+        self.until_over(&is_over, callers, requests.n_documents()).await
+    }
+
+    async fn until_over(
+        self,
+        is_over: &AtomicBool,
+        mut callers: JoinSet<Histogram<u64>>,
+        n_documents: usize,
+    ) -> Outcome {
+        let begun = Instant::now();
+        tokio::time::sleep(self.duration).await;
+        is_over.store(true, Ordering::Relaxed);
+        let mut taken = histogram();
+        while let Some(of_caller) = callers.join_next().await {
+            taken.add(of_caller.unwrap()).unwrap();
+        }
+        let n_documents = taken.len() as f64 * n_documents as f64;
+        Outcome { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
+    }
+
+    async fn streams(self, channels: &[Channel], n_callers: usize, requests: &Arc<Requests>) -> Outcome {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut callers = JoinSet::new();
+        for caller in 0..n_callers {
+            let (channel, requests, is_over) =
+                (channels[caller % channels.len()].clone(), Arc::clone(requests), Arc::clone(&is_over));
+            callers.spawn(stream(channel, requests, is_over));
+        }
+        self.until_over(&is_over, callers, 1).await
+    }
+
+    async fn open(self, channels: &[Channel], per_second: f64, requests: &Arc<Requests>) -> Outcome {
+        let (due, mut dues) = mpsc::unbounded_channel();
+        let duration = self.duration;
+        // A thread of its own: the runtime's clock counts milliseconds.
+        let pacing = std::thread::spawn(move || {
+            let begun = Instant::now();
+            for number in 0.. {
+                let next = Duration::from_secs_f64(f64::from(number) / per_second);
+                if next > duration || due.send(begun + next).is_err() {
+                    break;
+                }
+                std::thread::sleep(next.saturating_sub(begun.elapsed()));
+            }
+        });
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let begun = Instant::now();
+        let mut number = 0;
+        while let Some(due) = dues.recv().await {
+            let (channel, requests, tell) =
+                (channels[number % channels.len()].clone(), Arc::clone(requests), tell.clone());
+            tokio::spawn(async move {
+                let path = if requests.kind == Kind::Batch { BATCH_CLASSIFY } else { CLASSIFY };
+                call(channel, path, requests.message(number)).await;
+                let _ = tell.send(microseconds(due));
+            });
+            number += 1;
+        }
+        drop(tell);
+        pacing.join().unwrap();
+        let mut taken = histogram();
+        while let Some(took) = told.recv().await {
+            taken.record(took).unwrap();
+        }
+        assert_eq!(taken.len(), number as u64, "calls failed");
+        let n_documents = taken.len() as f64 * requests.n_documents() as f64;
+        Outcome { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
+    }
+}
+
+/// Keeps a stream full until it is over; how long documents took isn't known of each, as they wait for those before.
+async fn stream(channel: Channel, requests: Arc<Requests>, is_over: Arc<AtomicBool>) -> Histogram<u64> {
+    let mut client = Grpc::new(channel);
+    client.ready().await.unwrap();
+    let (send, receive) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(N_TOGETHER));
+    let of_sender = Arc::clone(&room);
+    let sending = tokio::spawn(async move {
+        let mut n_sent = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            of_sender.acquire().await.unwrap().forget();
+            send.send(requests.message(n_sent)).unwrap();
+            n_sent += 1;
+        }
+        n_sent as u64
+    });
+    let messages = UnboundedReceiverStream::new(receive);
+    let mut answers = client.streaming(Request::new(messages), STREAM_CLASSIFY, Encoded).await.unwrap().into_inner();
+    let mut taken = histogram();
+    let mut last = Instant::now();
+    while answers.message().await.unwrap().is_some() {
+        room.add_permits(1);
+        taken.record(microseconds(last)).unwrap();
+        last = Instant::now();
+    }
+    assert_eq!(taken.len(), sending.await.unwrap(), "documents without an answer");
+    taken
+}

@@ -1,0 +1,82 @@
+//! How many documents a second topicd answers over the wire, and how soon, beside servers that bound and rival it.
+//!
+//!     cargo bench --bench load                                        # topicd and a server that does nothing
+//!     cargo bench --bench load -- compare --documents wikinews.jsonl.gz --train train.jsonl.gz --python .venv/bin/python
+//!     cargo bench --bench load -- run http://127.0.0.1:50051 --kind batch --callers 4
+//!     cargo bench --bench load -- run http://127.0.0.1:50051 --rate 5000
+//!
+//! `README.md` beside this file says what is measured and how.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod compare;
+mod do_nothing;
+#[path = "../../tests/integration/encoded.rs"]
+mod encoded;
+mod generator;
+mod ratios;
+mod requests;
+mod servers;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use generator::{Load, Pace};
+use requests::{Documents, Kind, Requests};
+
+#[derive(Debug, Parser)]
+struct Bench {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure topicd and its rivals in turn, and print a table of ratios.
+    Compare(compare::Options),
+    /// Call one server.
+    Run(Run),
+    /// Be the server that does nothing.
+    #[command(hide = true)]
+    DoNothing { answer: std::path::PathBuf },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// `http://HOST:PORT`.
+    server: String,
+    #[command(flatten)]
+    documents: Documents,
+    #[arg(long, value_enum, default_value_t = Kind::Unary)]
+    kind: Kind,
+    /// Calls a second, whatever becomes of those before; without it, each caller calls again when it has its answer.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Calls, or streams, that are open at a time.
+    #[arg(long, default_value_t = 16)]
+    callers: usize,
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    match Bench::parse().command.unwrap_or_else(|| Command::Compare(compare::Options::default())) {
+        Command::Compare(options) => compare::run(&options).await,
+        Command::DoNothing { answer } => do_nothing::serve(&answer).await,
+        Command::Run(run) => {
+            let Run { server, documents, kind, rate, callers, connections, seconds } = run;
+            let requests = Requests::new(kind, &documents.read());
+            let pace = rate.map_or(Pace::Closed { n_callers: callers }, |per_second| Pace::Open { per_second });
+            let load = Load { n_connections: connections, pace, duration: Duration::from_secs_f64(seconds) };
+            let outcome = load.put_on(&server, &requests).await;
+            println!("{outcome}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The servers that are compared: each a process of its own, killed when it isn't needed any more.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use prost::Message;
+use tonic::transport::Channel;
+use topicd::api::pb;
+use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
+
+/// A process that serves.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: String,
+    process: Child,
+    _data_dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// topicd as it comes, with the bundled model.
+    pub(crate) fn topicd() -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data_dir.path());
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line: serde_json::Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
+            if line["fields"]["message"] == "listening" {
+                break line["fields"]["address"].as_str().unwrap().to_owned();
+            }
+        };
+        // Read to the end, or the pipe fills up and the server waits for us.
+        std::thread::spawn(move || log.count());
+        Self { name: "topicd", address: format!("http://{address}"), process, _data_dir: data_dir }
+    }
+
+    /// The server that does nothing, with an answer of topicd's.
+    pub(crate) async fn do_nothing(topicd: &Self, document: pb::Document) -> Self {
+        let channel = Channel::from_shared(topicd.address.clone()).unwrap().connect().await.unwrap();
+        let request = pb::ClassifyRequest { document: Some(document), ..Default::default() };
+        let answer = ClassifierServiceClient::new(channel).classify(request).await.unwrap().into_inner();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("answer");
+        std::fs::write(&file, answer.encode_to_vec()).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg("do-nothing").arg(file);
+        Self::that_prints("tonic, doing nothing", command, dir)
+    }
+
+    /// A server in Python around a library, which it trains first.
+    pub(crate) fn in_python(name: &'static str, library: &str, python: &Path, train: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(python);
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+        command.arg(directory.join("benches/load/peers/server.py")).arg(library).arg("--train").arg(train);
+        command.arg("--proto").arg(directory.join("proto"));
+        Self::that_prints(name, command, dir)
+    }
+
+    /// A server that prints where it listens.
+    fn that_prints(name: &'static str, mut command: Command, data_dir: tempfile::TempDir) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening ").expect("a server that says where it listens");
+        Self { name, address: format!("http://{address}"), process, _data_dir: data_dir }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
