@@ -15,6 +15,7 @@
 pub mod cancellation;
 pub mod new_file;
 pub mod packed;
+mod processor;
 pub mod similar_names;
 
 pub mod document;

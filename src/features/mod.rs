@@ -5,6 +5,7 @@
 //! the training's weights ([`vectorizer`]). Both end in the same function, [`sparse::RowBuilder`]: a document's row is
 //! the same alone, in a batch and in training.
 
+mod bucket_sort;
 pub mod counts;
 mod front_coding;
 mod ngram_index;

@@ -21,14 +21,30 @@ impl SparseRow<'_> {
 /// Turns term counts into one TF-IDF row; its buffers serve one document after another.
 ///
 /// value = (1 + ln tf) · weight, then the row is divided by its L2 norm. Features of weight 0 are left out.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct RowBuilder {
     features: Vec<u32>,
     values: Vec<f32>,
+    /// 1 + ln tf, for tf from 0 on.
+    damped: [f32; N_DAMPED],
+}
+
+/// Term frequencies whose logarithms are kept.
+const N_DAMPED: usize = 64;
+
+impl Default for RowBuilder {
+    fn default() -> Self {
+        Self { features: Vec::new(), values: Vec::new(), damped: std::array::from_fn(|count| damp(count as u32)) }
+    }
+}
+
+fn damp(count: u32) -> f32 {
+    1.0 + (count as f32).ln()
 }
 
 impl RowBuilder {
     /// Builds the row of the counted terms; `counts` come by rising feature, `weight` gives a feature's weight.
+    #[inline(always)]
     pub fn build(&mut self, counts: impl Iterator<Item = (u32, u32)>, weight: impl Fn(u32) -> f32) -> SparseRow<'_> {
         self.features.clear();
         self.values.clear();
@@ -36,7 +52,7 @@ impl RowBuilder {
         for (feature, count) in counts {
             let weight = weight(feature);
             if weight > 0.0 {
-                let value = if count == 1 { weight } else { (1.0 + (count as f32).ln()) * weight };
+                let value = self.damped.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
                 squared_norm += f64::from(value) * f64::from(value);
                 self.features.push(feature);
                 self.values.push(value);

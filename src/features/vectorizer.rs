@@ -4,11 +4,13 @@ use std::ops::RangeInclusive;
 
 use zerocopy::little_endian::F32;
 
+use super::bucket_sort;
 use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, character_ngrams};
+use crate::processor::{Any, Processor};
+use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, TokenHashes, character_ngrams};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
 pub const WEIGHT_RANGE: RangeInclusive<f32> = 1e-6..=1e6;
@@ -36,7 +38,12 @@ pub struct Vectorizer {
 pub struct RowScratch {
     text: Scratch,
     ngrams: NgramScratch,
+    tokens: TokenHashes,
+    again: Vec<TermHash>,
     features: Vec<u32>,
+    sorting: Vec<u32>,
+    places: Vec<u32>,
+    counts: Vec<(u32, u32)>,
     builder: RowBuilder,
 }
 
@@ -67,33 +74,34 @@ impl Vectorizer {
 
     /// Makes a document's row in `scratch`.
     pub fn vectorize(&self, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
-        let mut stats = DocumentStats { n_bytes: document.n_bytes(), ..DocumentStats::default() };
-        let RowScratch { text, ngrams, features, builder } = scratch;
-        features.clear();
-        let seed = self.vocabulary.seed();
-        let mut previous = None;
-        text::for_each_document_token(document, text, |token| {
-            stats.n_tokens += 1;
-            if token.is_too_long() {
-                previous = None;
-                return;
-            }
-            let hash = TermHash::unigram(token.normalized, seed);
-            if let Some(feature) = self.vocabulary.feature(hash) {
-                stats.n_known_tokens += 1;
-                features.push(feature);
-            }
-            if let Some(previous) = previous {
-                features.extend(self.vocabulary.feature(TermHash::bigram(previous, hash)));
-            }
-            self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
-            previous = Some(hash);
-        });
-        features.sort_unstable();
+        #[cfg(target_arch = "x86_64")]
+        if let Some(processor) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(processor, Row { vectorizer: self, processor, document, scratch });
+        }
+        self.make_row(Any, document, scratch)
+    }
+
+    #[inline(always)]
+    fn make_row(&self, processor: impl Processor, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
+        let RowScratch { text, ngrams, tokens, again, features, sorting, places, counts, builder } = scratch;
         let weights = &*self.weights;
-        let counts = features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32));
-        builder.build(counts, |feature| weights[feature as usize].get());
-        stats
+        features.clear();
+        tokens.read(processor, document, self.vocabulary.seed(), text);
+        self.vocabulary.add_features(processor, tokens.hashes().iter().copied(), features, again);
+        let n_known_tokens = features.len();
+        for part in tokens.parts() {
+            let pairs = part.windows(2).map(|pair| TermHash::bigram(pair[0], pair[1]));
+            self.vocabulary.add_features(processor, pairs, features, again);
+        }
+        if self.vocabulary.n_character_ngrams() > 0 {
+            text::for_each_document_token(document, text, |token| {
+                self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
+            });
+        }
+        bucket_sort::sort(features, weights.len(), sorting, places);
+        count_runs(features, counts);
+        builder.build(counts.iter().copied(), |feature| weights[feature as usize].get());
+        DocumentStats { n_bytes: document.n_bytes(), n_tokens: tokens.n_tokens(), n_known_tokens }
     }
 
     /// Calls `sink` with every occurrence of a known term in a document, in the order of [`Self::vectorize`]: the feature,
@@ -114,7 +122,7 @@ impl Vectorizer {
                 previous = None;
                 return;
             }
-            let hash = TermHash::unigram(token.normalized, seed);
+            let hash = token.hash(seed);
             if let Some(feature) = self.vocabulary.feature(hash) {
                 sink(feature, Some(token.span));
             }
@@ -146,6 +154,39 @@ impl Vectorizer {
                 sink(feature, first);
             }
         });
+    }
+}
+
+/// Each number with how often it comes, given sorted ones; without a branch that would be guessed wrong where a number comes again.
+#[inline(always)]
+fn count_runs(sorted: &[u32], counts: &mut Vec<(u32, u32)>) {
+    counts.clear();
+    counts.resize(sorted.len(), (0, 0));
+    let (mut place, mut previous) = (0, sorted.first().copied().unwrap_or_default());
+    for &number in sorted {
+        place += usize::from(number != previous);
+        counts[place] = (number, counts[place].1 + 1);
+        previous = number;
+    }
+    counts.truncate(if sorted.is_empty() { 0 } else { place + 1 });
+}
+
+/// The making of a row, as pulp takes it to compile it for a kind of processor.
+#[cfg(target_arch = "x86_64")]
+struct Row<'a> {
+    processor: pulp::x86::V3,
+    vectorizer: &'a Vectorizer,
+    document: &'a Document,
+    scratch: &'a mut RowScratch,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl pulp::WithSimd for Row<'_> {
+    type Output = DocumentStats;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> DocumentStats {
+        self.vectorizer.make_row(self.processor, self.document, self.scratch)
     }
 }
 

@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::front_coding::FrontCodedStrings;
 use crate::packed::Packed;
+use crate::processor::Processor;
 use crate::text::{TermHash, character_ngrams};
 
 const SLOTS: usize = 8;
@@ -97,6 +98,41 @@ impl Vocabulary {
         find(&self.buckets, hash)
     }
 
+    /// Adds the numbers of those terms that the vocabulary has, in the order of the hashes but for a few at the end; `again` is a
+    /// buffer.
+    ///
+    /// The fast way for many of them: what one look-up finds decides nothing about the next, so that the processor fetches the cache
+    /// lines of a dozen at a time. The few whose bucket is full are looked up again one by one.
+    #[inline(always)]
+    pub(crate) fn add_features(
+        &self,
+        processor: impl Processor,
+        hashes: impl ExactSizeIterator<Item = TermHash>,
+        features: &mut Vec<u32>,
+        again: &mut Vec<TermHash>,
+    ) {
+        let (buckets, n_hashes, n_before) = (&*self.buckets, hashes.len(), features.len());
+        features.resize(n_before + n_hashes, 0);
+        again.resize(n_hashes.max(again.len()), TermHash(0));
+        let (known, unsettled) = (&mut features[n_before..], again.as_mut_slice());
+        let (mut n_known, mut n_unsettled) = (0, 0);
+        for hash in hashes {
+            let fingerprint = hash.0 as u32;
+            let Some(bucket) = buckets.get(first_bucket(hash, buckets.len())) else { break };
+            let found = processor.equal(bucket.fingerprints.map(U32::get), fingerprint);
+            let is_found = u32::from(found != 0);
+            let is_full = u32::from(bucket.features[SLOTS - 1] != EMPTY);
+            // An empty slot has the fingerprint 0 too.
+            let is_zero = u32::from(fingerprint == 0);
+            known[n_known] = bucket.features[found.trailing_zeros() as usize % SLOTS].get();
+            n_known += (is_found & !is_zero) as usize;
+            unsettled[n_unsettled] = hash;
+            n_unsettled += (is_full & !is_found | is_zero) as usize;
+        }
+        features.truncate(n_before + n_known);
+        features.extend(again[..n_unsettled].iter().filter_map(|&hash| self.feature(hash)));
+    }
+
     /// The seed of its terms' hashes.
     pub fn seed(&self) -> u64 {
         self.seed
@@ -156,6 +192,10 @@ impl Vocabulary {
             let filled = bucket.features.iter().take_while(|&&feature| feature != EMPTY).count();
             if bucket.features[filled..].iter().any(|&feature| feature != EMPTY) {
                 return Err(malformed("a bucket has a gap"));
+            }
+            // Look-ups of many terms at a time rely on it.
+            if bucket.fingerprints[filled..].iter().any(|&fingerprint| fingerprint != U32::ZERO) {
+                return Err(malformed("a slot without a term has a fingerprint"));
             }
             for feature in &bucket.features[..filled] {
                 match seen.get_mut(feature.get() as usize) {
@@ -241,6 +281,7 @@ fn find(buckets: &[Bucket], hash: TermHash) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processor::Any;
 
     fn vocabulary(n: usize) -> Vocabulary {
         let mut unigrams: Vec<String> = (0..n).map(|i| format!("w{i}")).collect();
@@ -266,6 +307,36 @@ mod tests {
         }
     }
 
+    fn features_of(vocabulary: &Vocabulary, processor: impl Processor, hashes: &[TermHash]) -> Vec<u32> {
+        // What is there before stays.
+        let (mut features, mut again) = (vec![7], vec![TermHash(5); 3]);
+        vocabulary.add_features(processor, hashes.iter().copied(), &mut features, &mut again);
+        assert_eq!(features.remove(0), 7);
+        features.sort_unstable();
+        features
+    }
+
+    #[test]
+    fn looking_many_terms_up_finds_what_looking_up_each_finds() {
+        for n in [0, 1, 7, 8, 9, 100, 20_000] {
+            let vocabulary = vocabulary(n);
+            let known = (0..vocabulary.len() as u32).filter_map(|feature| vocabulary.term(feature));
+            let unknown = (0..3000).map(|i| format!("v{i}"));
+            let mut hashes: Vec<TermHash> =
+                known.chain(unknown).map(|term| hash_of(&term, vocabulary.seed())).collect();
+            // Empty slots have this fingerprint.
+            hashes.extend((0..1000).map(|i| TermHash(i << 54)));
+            let mut expected: Vec<u32> = hashes.iter().filter_map(|&hash| vocabulary.feature(hash)).collect();
+            expected.sort_unstable();
+            assert_eq!(expected.len(), vocabulary.len());
+            assert_eq!(features_of(&vocabulary, Any, &hashes), expected);
+            #[cfg(target_arch = "x86_64")]
+            if let Some(v3) = pulp::x86::V3::try_new() {
+                assert_eq!(features_of(&vocabulary, v3, &hashes), expected);
+            }
+        }
+    }
+
     #[test]
     fn parts_make_the_same_vocabulary_again_and_are_checked() {
         let original = vocabulary(50);
@@ -285,6 +356,12 @@ mod tests {
         damaged(&|parts| parts.buckets = vec![0; parts.buckets.len()].into());
         damaged(&|parts| parts.buckets = vec![0xFF; parts.buckets.len()].into());
         damaged(&|parts| parts.term_data = parts.term_data.slice(1..));
+        damaged(&|parts| {
+            let mut buckets = original.buckets.to_vec();
+            let emptiest = buckets.iter_mut().find(|bucket| bucket.features[SLOTS - 1] == EMPTY).unwrap();
+            emptiest.fingerprints[SLOTS - 1] = U32::new(1);
+            parts.buckets = Bytes::copy_from_slice(buckets.as_bytes());
+        });
     }
 
     #[test]

@@ -108,6 +108,12 @@ impl QuantizedWeights {
     /// The raw score of each topic for a row; sums run in the order of the features, so the same row gives the same
     /// bits wherever it is scored.
     pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
+        // With the widest registers that the processor has; the arithmetic, and so the score, is the same with all.
+        pulp::Arch::new().dispatch(Scoring { weights: self, row, scratch, scores });
+    }
+
+    #[inline(always)]
+    fn add_up(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
         let (weights, scales) = (&*self.weights, &*self.scales);
         scratch.scaled.clear();
         scratch.scaled.extend(row.iter().map(|(feature, value)| value * scales[feature].get()));
@@ -129,6 +135,23 @@ impl QuantizedWeights {
             let topics = first_topic..self.n_topics.min(first_topic + LANES);
             scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
         }
+    }
+}
+
+/// The scoring of a row, as pulp takes it to compile it for several kinds of processors.
+struct Scoring<'a> {
+    weights: &'a QuantizedWeights,
+    row: SparseRow<'a>,
+    scratch: &'a mut ScoreScratch,
+    scores: &'a mut Vec<f64>,
+}
+
+impl pulp::WithSimd for Scoring<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.weights.add_up(self.row, self.scratch, self.scores);
     }
 }
 

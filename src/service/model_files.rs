@@ -233,7 +233,7 @@ fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Err
     let not_a_model = |error: artifact::ArtifactError| {
         violation("chunk", "NOT_A_MODEL", format!("is of no model file that can be used: {error}"))
     };
-    let model = artifact::decode(bytes).map_err(not_a_model)?;
+    let model = artifact::decode(artifact::in_huge_pages(bytes)).map_err(not_a_model)?;
     Ok((file, model))
 }
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::characters::CharacterClass;
-use super::tokenizer::{Scratch, normalize};
+use super::tokenizer::{RunScratch, normalize};
 
 /// Characters (Unicode scalar values) of an n-gram, a space before or behind the word among them.
 pub const N_CHARACTERS: usize = 5;
@@ -22,7 +22,7 @@ pub struct NgramScratch {
     padded: String,
     /// Where each character of `padded` begins, and its end.
     starts: Vec<usize>,
-    raw: Scratch,
+    raw: RunScratch,
 }
 
 /// Calls `sink` with each n-gram of a normalised token, first to last, and the place of its first character among those of
@@ -93,7 +93,7 @@ fn clusters(raw: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 #[cfg(test)]
 mod tests {
     use super::super::Field;
-    use super::super::tokenizer::tokenize;
+    use super::super::tokenizer::{Scratch, tokenize};
     use super::*;
 
     /// The n-grams of a text's tokens by name, and what of the text they are.

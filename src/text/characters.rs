@@ -48,37 +48,9 @@ fn is_unspaced(c: char) -> bool {
         | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF) // Han
 }
 
-/// For each byte: itself in lower case when it is an ASCII token character, 0 when it is an ASCII separator,
-/// [`NOT_ASCII`] when it is part of a longer character.
-pub(crate) const ASCII_TOKEN_BYTE: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            b @ (b'a'..=b'z' | b'0'..=b'9' | b'_') => b,
-            b @ b'A'..=b'Z' => b.to_ascii_lowercase(),
-            0x80..=0xFF => NOT_ASCII,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
-};
-
-/// Marks bytes of characters beyond ASCII in [`ASCII_TOKEN_BYTE`]; no token character has this value.
-pub(crate) const NOT_ASCII: u8 = 0xFF;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_byte_table_agrees_with_the_classes() {
-        for byte in 0..128u8 {
-            let class = CharacterClass::of(char::from(byte));
-            assert_eq!(ASCII_TOKEN_BYTE[usize::from(byte)] != 0, class == CharacterClass::Spaced, "{byte}");
-        }
-    }
 
     #[test]
     fn scripts() {

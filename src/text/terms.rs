@@ -16,12 +16,14 @@ pub struct TermHash(pub u64);
 
 impl TermHash {
     /// The hash of a token's normalised bytes.
+    #[inline(always)]
     pub fn unigram(normalized: &[u8], seed: u64) -> Self {
         Self(xxh3_64_with_seed(normalized, seed))
     }
 
     /// The hash of two tokens in this order. The two odd constants (from the fractional parts of √2 and √3) make it
     /// depend on the order.
+    #[inline(always)]
     pub fn bigram(first: Self, second: Self) -> Self {
         let product = u128::from(first.0 ^ 0x6A09_E667_F3BC_C909) * u128::from(second.0 ^ 0xBB67_AE85_84CA_A73B);
         Self((product >> 64) as u64 ^ product as u64)

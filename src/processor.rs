@@ -1,0 +1,79 @@
+//! What some processors can do in one instruction and LLVM doesn't find by itself; the result is the same with all of them.
+
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::V3;
+
+/// A kind of processor.
+pub(crate) trait Processor: Copy {
+    /// Bit i: number i is `number`.
+    fn equal(self, numbers: [u32; 8], number: u32) -> u32;
+
+    /// Bit i: the highest bit of byte i.
+    fn high_bits(self, bytes: &[u8; 64]) -> u64;
+}
+
+/// Any processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Any;
+
+impl Processor for Any {
+    #[inline(always)]
+    fn equal(self, numbers: [u32; 8], number: u32) -> u32 {
+        (0..).zip(numbers).fold(0, |bits, (place, other)| bits | u32::from(other == number) << place)
+    }
+
+    #[inline(always)]
+    fn high_bits(self, bytes: &[u8; 64]) -> u64 {
+        let mut bits = 0;
+        for (place, eight) in bytes.as_chunks::<8>().0.iter().enumerate() {
+            let high = u64::from_le_bytes(*eight) & 0x8080_8080_8080_8080;
+            // Bit 8i + 7 goes to bit 56 + i, by the factor's bit 49 − 7i; no two products share a bit there or below.
+            bits |= (high.wrapping_mul(0x0002_0408_1020_4081) >> 56) << (8 * place);
+        }
+        bits
+    }
+}
+
+/// x86-64 with AVX2.
+#[cfg(target_arch = "x86_64")]
+impl Processor for V3 {
+    #[inline(always)]
+    fn equal(self, numbers: [u32; 8], number: u32) -> u32 {
+        let numbers = self.avx2._mm256_cmpeq_epi32(pulp::cast(numbers), self.avx._mm256_set1_epi32(number as i32));
+        self.avx._mm256_movemask_ps(self.avx._mm256_castsi256_ps(numbers)) as u32
+    }
+
+    #[inline(always)]
+    fn high_bits(self, bytes: &[u8; 64]) -> u64 {
+        let mut bits = 0;
+        for (place, half) in bytes.as_chunks::<32>().0.iter().enumerate() {
+            let of_half = self.avx2._mm256_movemask_epi8(pulp::cast(*half)) as u32;
+            bits |= u64::from(of_half) << (32 * place);
+        }
+        bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::array::uniform32;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn all_processors_say_the_same(numbers in prop::array::uniform8(0u32..4), halves in [uniform32(0u8..), uniform32(0u8..)]) {
+            let bytes = std::array::from_fn(|place| halves[place / 32][place % 32]);
+            let is_high = |place: usize| u64::from(bytes[place] >> 7) << place;
+            prop_assert_eq!(Any.high_bits(&bytes), (0..64).map(is_high).sum::<u64>());
+            let is_two = |place: usize| u32::from(numbers[place] == 2) << place;
+            prop_assert_eq!(Any.equal(numbers, 2), (0..8).map(is_two).sum::<u32>());
+            #[cfg(target_arch = "x86_64")]
+            if let Some(v3) = V3::try_new() {
+                prop_assert_eq!(v3.high_bits(&bytes), Any.high_bits(&bytes));
+                prop_assert_eq!(v3.equal(numbers, 2), Any.equal(numbers, 2));
+            }
+        }
+    }
+}
