@@ -134,10 +134,16 @@ async fn three_times_too_much(server: &Server) {
     let most = capacity(server, &batches).await;
     let before_mib = server.resident_mib();
     let Outcome { accepted, refused, resident_mib, duration } = overload(server, &batches, TIMES * most).await;
+    // The machine's speed changes within minutes.
+    let most = (most + capacity(server, &batches).await) / 2.0;
     let goodput = accepted.len() as f64 / duration.as_secs_f64();
     let documents = |rate: f64| format!("{:.0} documents a second", rate * N_DOCUMENTS as f64);
     row(
-        &format!("answered at {TIMES:.0} times the most ({}) for {} s", documents(most), OVERLOAD.as_secs()),
+        &format!(
+            "answered at {TIMES:.0} times the most (of before; mean of before and after {}) for {} s",
+            documents(most),
+            OVERLOAD.as_secs()
+        ),
         "at least 80 % of the most",
         &format!("{}, {:.0} %; {} batches refused", documents(goodput), 100.0 * goodput / most, refused.len()),
         goodput >= 0.8 * most,

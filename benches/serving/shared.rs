@@ -52,6 +52,8 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"]);
         command.arg("--data-dir").arg(data_dir.path()).args(arguments);
+        // As in deploy/.
+        command.env("MALLOC_ARENA_MAX", "2");
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut address_of = |message: &str| loop {

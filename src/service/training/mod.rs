@@ -35,7 +35,7 @@ use run::{Documents, Plan};
 use validation::{check_usable, relabelled};
 
 /// How much less important training is than answering, where the system can tell threads apart (as in `nice`).
-const TRAINING_NICENESS: i32 = 10;
+const TRAINING_NICENESS: i32 = 19;
 
 /// Trains classifiers.
 #[derive(Debug)]
