@@ -117,6 +117,7 @@ fn print(servers: &[Server], measured: &[Measured], options: &Options) {
         servers[1].name,
         ratio(&topicd.p99_ms, &nothing.p99_ms)
     );
+    println!("| documents/s, BatchClassify, topicd ÷ {} | {} |", servers[1].name, ratio(&topicd.batch, &nothing.batch));
     println!("| documents/s, BatchClassify ÷ Classify | {} |", ratio(&topicd.batch, &topicd.unary));
     println!("| documents/s, StreamClassify ÷ Classify | {} |", ratio(&topicd.stream, &topicd.unary));
 }

@@ -60,7 +60,8 @@ pub(crate) async fn serve(answer: &Path) {
     Server::builder()
         .timeout(Duration::from_secs(60))
         .max_concurrent_streams(connections.max_streams_per_connection.get())
-        .http2_max_header_list_size(connections.max_header_bytes.get())
+        .http2_max_header_list_size(2 * connections.max_header_bytes.get())
+        .max_frame_size(64 * 1024)
         .add_service(service)
         .serve_with_incoming(incoming)
         .await

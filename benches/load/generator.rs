@@ -158,10 +158,13 @@ impl Load {
             let begun = Instant::now();
             for number in 0.. {
                 let next = Duration::from_secs_f64(f64::from(number) / per_second);
-                if next > duration || due.send(begun + next).is_err() {
+                if next > duration {
                     break;
                 }
                 std::thread::sleep(next.saturating_sub(begun.elapsed()));
+                if due.send(begun + next).is_err() {
+                    break;
+                }
             }
         });
         let (tell, mut told) = mpsc::unbounded_channel();

@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench load                                        # topicd and a server that does nothing
 //!     cargo bench --bench load -- compare --documents wikinews.jsonl.gz --train train.jsonl.gz --python .venv/bin/python
+//!     cargo bench --bench load -- start
 //!     cargo bench --bench load -- run http://127.0.0.1:50051 --kind batch --callers 4
 //!     cargo bench --bench load -- run http://127.0.0.1:50051 --rate 5000
 //!
@@ -17,6 +18,7 @@ mod generator;
 mod ratios;
 mod requests;
 mod servers;
+mod start;
 
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ struct Bench {
 enum Command {
     /// Measure topicd and its rivals in turn, and print a table of ratios.
     Compare(compare::Options),
+    /// Measure how soon topicd serves, and its memory.
+    Start,
     /// Call one server.
     Run(Run),
     /// Be the server that does nothing.
@@ -69,6 +73,7 @@ struct Run {
 async fn main() {
     match Bench::parse().command.unwrap_or_else(|| Command::Compare(compare::Options::default())) {
         Command::Compare(options) => compare::run(&options).await,
+        Command::Start => start::run().await,
         Command::DoNothing { answer } => do_nothing::serve(&answer).await,
         Command::Run(run) => {
             let Run { server, documents, kind, rate, callers, connections, seconds } = run;

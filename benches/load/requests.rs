@@ -33,7 +33,7 @@ pub(crate) struct Documents {
     /// JSON Lines, maybe gzipped, with `title` and `text`; without it, an article of the repository.
     #[arg(long)]
     documents: Option<PathBuf>,
-    /// What is cut off.
+    /// What title and text are cut to.
     #[arg(long, default_value_t = 2000)]
     max_bytes: usize,
 }
@@ -102,7 +102,8 @@ impl Requests {
                 pb::StreamClassifyRequest { document, ..Default::default() }.encode_to_vec()
             }
         };
-        Self { kind, messages: (0..documents.len()).map(|first| message(first).into()).collect() }
+        let step = if kind == Kind::Batch { N_TOGETHER } else { 1 };
+        Self { kind, messages: (0..documents.len()).step_by(step).map(|first| message(first).into()).collect() }
     }
 
     /// Documents of a message.

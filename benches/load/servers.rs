@@ -14,15 +14,25 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: String,
     process: Child,
-    _data_dir: tempfile::TempDir,
+    /// Of a server that needs one of its own.
+    _data_dir: Option<tempfile::TempDir>,
 }
 
 impl Server {
     /// topicd as it comes, with the bundled model.
     pub(crate) fn topicd() -> Self {
         let data_dir = tempfile::tempdir().unwrap();
+        let mut server = Self::topicd_in(data_dir.path());
+        server._data_dir = Some(data_dir);
+        server
+    }
+
+    /// The same in a data directory.
+    pub(crate) fn topicd_in(data_dir: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data_dir.path());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data_dir);
+        // As in deploy/.
+        command.env("MALLOC_ARENA_MAX", "2");
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
         let address = loop {
@@ -33,7 +43,7 @@ impl Server {
         };
         // Read to the end, or the pipe fills up and the server waits for us.
         std::thread::spawn(move || log.count());
-        Self { name: "topicd", address: format!("http://{address}"), process, _data_dir: data_dir }
+        Self { name: "topicd", address: format!("http://{address}"), process, _data_dir: None }
     }
 
     /// The server that does nothing, with an answer of topicd's.
@@ -65,7 +75,16 @@ impl Server {
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening ").expect("a server that says where it listens");
-        Self { name, address: format!("http://{address}"), process, _data_dir: data_dir }
+        Self { name, address: format!("http://{address}"), process, _data_dir: Some(data_dir) }
+    }
+}
+
+impl Server {
+    /// What its memory takes, in 10⁶ bytes.
+    pub(crate) fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0 / 1e6
     }
 }
 

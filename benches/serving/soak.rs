@@ -30,6 +30,8 @@ const LOAD: f64 = 0.7;
 /// Which of the calls, in hundredths, aren't Classify: batches and streams of this many documents.
 const N_TOGETHER: usize = 32;
 const IMPORTED_AT_ONCE: usize = 200;
+/// How long the most is measured, before each minute: a machine that is shared is faster in one minute than in another.
+const MEASURING: Duration = Duration::from_secs(5);
 
 /// What every caller needs.
 struct Soak {
@@ -204,7 +206,7 @@ async fn capacity(soak: &Arc<Soak>) -> f64 {
         });
     }
     let begun = Instant::now();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(MEASURING).await;
     let rate = n_done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
     is_over.store(true, Ordering::Relaxed);
     callers.join_all().await;
@@ -254,18 +256,17 @@ async fn minute(soak: &Arc<Soak>, rate: f64, first: usize) -> Minute {
 async fn main() {
     let n_minutes: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10);
     let soak = Arc::new(Soak::start().await);
-    let rate = LOAD * capacity(&soak).await;
     let (importing, training) = (tokio::spawn(Arc::clone(&soak).import()), tokio::spawn(Arc::clone(&soak).train()));
-    println!("{rate:.0} calls a second");
-    println!("| minute | p50 | p99 | resident memory |\n|---:|---:|---:|---:|");
+    println!("| minute | calls a second | p50 | p99 | resident memory |\n|---:|---:|---:|---:|---:|");
     let (mut first, mut p99s, mut resident) = (0, Vec::new(), Vec::new());
     for number in 1..=n_minutes {
+        let rate = LOAD * capacity(&soak).await;
         let Minute { n_calls, taken, resident_mib } = minute(&soak, rate, first).await;
         first += n_calls;
         p99s.push(quantile(&taken, 0.99));
         resident.push(resident_mib);
         let (p50, p99, mib) = (quantile(&taken, 0.5), p99s[number - 1], resident[number - 1]);
-        println!("| {number} | {p50:.1} ms | {p99:.1} ms | {mib:.0} MiB |");
+        println!("| {number} | {rate:.0} | {p50:.1} ms | {p99:.1} ms | {mib:.0} MiB |");
     }
     soak.is_over.store(true, Ordering::Relaxed);
     importing.await.unwrap();
@@ -301,10 +302,11 @@ async fn report(soak: &Soak, p99s: &[f64], resident: &[f64]) {
         &format!("{n_stored} stored"),
         n_stored == n_imported,
     );
-    let (early, late) = (resident[0], resident[resident.len() - 1]);
+    // In the first minute everything is done for the first time.
+    let (early, late) = (resident[1.min(resident.len() - 1)], resident[resident.len() - 1]);
     row(
-        "resident memory at the end",
-        "within 10 % of that after the first minute",
+        "resident memory in the last minute",
+        "within 10 % of that in the second",
         &format!("{late:.0} MiB, {early:.0} MiB then ({:+.0} %)", 100.0 * (late / early - 1.0)),
         late <= early * 1.1,
     );

@@ -45,6 +45,12 @@ def resampled(rows: list[dict], n_documents: int) -> Iterator[str]:
         yield json.dumps({"id": str(number), "title": title, "text": " ".join(text), "topics": row["topics"]})
 
 
+def peak_so_far(pid: int) -> float:
+    """MiB that a process has had resident."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)
+
+
 def slope(points: list[tuple[float, float]]) -> float:
     xs, ys = ([math.log(value) for value in values] for values in zip(*points, strict=True))
     x_mean, y_mean = sum(xs) / len(xs), sum(ys) / len(ys)
@@ -70,11 +76,16 @@ def main() -> None:
             command = [args.topicd, "train", "--data", data, "--out", f"{scratch}/model.topicd", "--json", *args.train]
             begun = time.perf_counter()
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
+            peak_mib = 0.0
+            # Not the peak of rusage, which a process has from the one that started it.
+            while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+                peak_mib = max(peak_mib, peak_so_far(process.pid))
+                time.sleep(0.01)
+            _, status, usage = waited
             if status != 0:
                 raise SystemExit(f"training on {n_documents} documents failed: {' '.join(command)}")
             wall = time.perf_counter() - begun
-            cpu, peak_mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            cpu = usage.ru_utime + usage.ru_stime
             times.append((n_documents, wall))
             memories.append((n_documents, peak_mib))
             megabytes = os.path.getsize(data) / 1e6

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use memmap2::MmapOptions;
 
 /// Models smaller than this stay where they are: pages of 4 KiB are few enough.
-const MIN_BYTES: usize = 1 << 20;
+const MIN_BYTES: usize = 2 << 20;
 
-/// The same bytes in huge pages, if there are many of them and the system has such pages; whoever has them doesn't see a difference.
+/// A copy of the bytes, if they are many, in pages that are huge where the system has such.
 pub fn in_huge_pages(bytes: Bytes) -> Bytes {
     if bytes.len() < MIN_BYTES {
         return bytes;

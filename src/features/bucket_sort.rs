@@ -2,7 +2,7 @@
 
 /// Fewer numbers than this are compared: counting has a cost of its own.
 const MIN_COUNTED: usize = 48;
-/// The most buckets: 256 KiB of counts.
+/// Of the most buckets: 256 KiB of counts.
 const MAX_BUCKET_BITS: u32 = 16;
 
 /// Sorts numbers below `end`: into about as many buckets as there are numbers, by their share of `end`, and then the few in each bucket.
@@ -13,7 +13,7 @@ pub(super) fn sort(numbers: &mut Vec<u32>, end: usize, buffer: &mut Vec<u32>, pl
         numbers.sort_unstable();
         return;
     }
-    let bucket_bits = numbers.len().ilog2().min(MAX_BUCKET_BITS) + 1;
+    let bucket_bits = (numbers.len().ilog2() + 1).min(MAX_BUCKET_BITS);
     // Bits of a number that are not of its bucket's.
     let shift = (usize::BITS - end.leading_zeros()).saturating_sub(bucket_bits);
     let n_buckets = (end >> shift) + 1;

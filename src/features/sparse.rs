@@ -1,5 +1,7 @@
 //! Sparse rows: one document's TF-IDF values, and many documents' as one CSR matrix that linfa takes as `Records`.
 
+use std::sync::LazyLock;
+
 use linfa::dataset::Records;
 
 /// One document's values by feature, features rising; borrowed from wherever they are kept.
@@ -21,22 +23,14 @@ impl SparseRow<'_> {
 /// Turns term counts into one TF-IDF row; its buffers serve one document after another.
 ///
 /// value = (1 + ln tf) · weight, then the row is divided by its L2 norm. Features of weight 0 are left out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub struct RowBuilder {
     features: Vec<u32>,
     values: Vec<f32>,
-    /// 1 + ln tf, for tf from 0 on.
-    damped: [f32; N_DAMPED],
 }
 
-/// Term frequencies whose logarithms are kept.
-const N_DAMPED: usize = 64;
-
-impl Default for RowBuilder {
-    fn default() -> Self {
-        Self { features: Vec::new(), values: Vec::new(), damped: std::array::from_fn(|count| damp(count as u32)) }
-    }
-}
+/// 1 + ln tf, for tf from 0 to 63.
+static DAMPED: LazyLock<[f32; 64]> = LazyLock::new(|| std::array::from_fn(|count| damp(count as u32)));
 
 fn damp(count: u32) -> f32 {
     1.0 + (count as f32).ln()
@@ -48,11 +42,12 @@ impl RowBuilder {
     pub fn build(&mut self, counts: impl Iterator<Item = (u32, u32)>, weight: impl Fn(u32) -> f32) -> SparseRow<'_> {
         self.features.clear();
         self.values.clear();
+        let damped = &*DAMPED;
         let mut squared_norm = 0.0;
         for (feature, count) in counts {
             let weight = weight(feature);
             if weight > 0.0 {
-                let value = self.damped.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
+                let value = damped.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
                 squared_norm += f64::from(value) * f64::from(value);
                 self.features.push(feature);
                 self.values.push(value);

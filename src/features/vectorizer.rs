@@ -104,7 +104,7 @@ impl Vectorizer {
         DocumentStats { n_bytes: document.n_bytes(), n_tokens: tokens.n_tokens(), n_known_tokens }
     }
 
-    /// Calls `sink` with every occurrence of a known term in a document, in the order of [`Self::vectorize`]: the feature,
+    /// Calls `sink` with every occurrence of a known term in a document, in the order of the text: the feature,
     /// and its span, which slices the document's title or text to the term, of a character n-gram to its letters; `None` for
     /// a pair of tokens across the two.
     pub fn for_each_occurrence(

@@ -108,7 +108,7 @@ impl QuantizedWeights {
     /// The raw score of each topic for a row; sums run in the order of the features, so the same row gives the same
     /// bits wherever it is scored.
     pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
-        // With the widest registers that the processor has; the arithmetic, and so the score, is the same with all.
+        // With AVX2 where the processor has it; the arithmetic, and so the score, is the same without.
         pulp::Arch::new().dispatch(Scoring { weights: self, row, scratch, scores });
     }
 

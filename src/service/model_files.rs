@@ -221,6 +221,7 @@ impl Models {
 
 /// Whether bytes are the file that was announced, and a model.
 fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Error> {
+    let bytes = artifact::in_huge_pages(bytes);
     let file = NewArtifact::new(bytes.clone());
     if file.sha256() != sha256 {
         let description = format!(
@@ -233,7 +234,7 @@ fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Err
     let not_a_model = |error: artifact::ArtifactError| {
         violation("chunk", "NOT_A_MODEL", format!("is of no model file that can be used: {error}"))
     };
-    let model = artifact::decode(artifact::in_huge_pages(bytes)).map_err(not_a_model)?;
+    let model = artifact::decode(bytes).map_err(not_a_model)?;
     Ok((file, model))
 }
 

@@ -258,17 +258,12 @@ impl Import {
     /// Ends, with the revision to come, the documents that are staged with other topics, another weight or another split, and
     /// counts them.
     async fn end_relabelled(&self, connection: &mut SqliteConnection, revision: i64) -> Result<u64, StoreError> {
-        let ended = sqlx::query(
-            "UPDATE examples SET until_revision = $1 \
-             WHERE classifier = $2 AND until_revision IS NULL \
-             AND content_hash IN (SELECT staged.content_hash FROM examples AS staged WHERE staged.import_id = $3) \
-             AND import_id IN (SELECT id FROM imports WHERE classifier = $2 AND revision IS NOT NULL)",
-        )
-        .bind(revision)
-        .bind(self.classifier.as_str())
-        .bind(self.id)
-        .execute(connection)
-        .await?;
+        let ended = sqlx::query(END_RELABELLED)
+            .bind(revision)
+            .bind(self.classifier.as_str())
+            .bind(self.id)
+            .execute(connection)
+            .await?;
         Ok(ended.rows_affected())
     }
 
@@ -313,6 +308,13 @@ impl Import {
         Ok(())
     }
 }
+
+/// The `+` keeps SQLite from looking each hash up once for each import that there was: with many small imports that is what publishing
+/// one more would take.
+pub(super) const END_RELABELLED: &str = "UPDATE examples SET until_revision = $1 \
+     WHERE classifier = $2 AND until_revision IS NULL \
+     AND content_hash IN (SELECT staged.content_hash FROM examples AS staged WHERE staged.import_id = $3) \
+     AND +import_id IN (SELECT id FROM imports WHERE classifier = $2 AND revision IS NOT NULL)";
 
 /// Deletes what imports have left that were never published: those of a process that is gone.
 pub(super) async fn delete_unpublished(pool: &SqlitePool) -> Result<(), StoreError> {

@@ -6,13 +6,13 @@ use std::ops::Range;
 use crate::processor::Processor;
 
 const BLOCK: usize = 64;
-/// Zeros before and behind the text, so that eight bytes can be read from each place in it, and up to each.
+/// Bytes before and behind the text, so that eight bytes can be read from each place in it, and up to each.
 const MARGIN: usize = 8;
 
 /// One text's bytes in lower case, and the runs in it; buffers that serve one text after another.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    /// [`MARGIN`], the text with ASCII letters in lower case, zeros up to whole blocks, and [`MARGIN`].
+    /// [`MARGIN`], the text with ASCII letters in lower case, zeros up to whole blocks, and what longer texts have left.
     lower: Vec<u8>,
     /// For each block, which bytes are parts of characters beyond ASCII; then a block without any.
     longer: Vec<u64>,

@@ -72,3 +72,48 @@ impl TokenHashes {
         starts.zip(ends).map(|(start, end)| &self.hashes[start..end])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::processor::Any;
+    use crate::text::for_each_document_token;
+
+    /// Token by token; `None` for one that is too long.
+    fn one_by_one(document: &Document, seed: u64) -> Vec<Option<TermHash>> {
+        let mut hashes = Vec::new();
+        for_each_document_token(document, &mut Scratch::default(), |token| {
+            hashes.push((!token.is_too_long()).then(|| TermHash::unigram(token.normalized, seed)));
+        });
+        hashes
+    }
+
+    fn check(processor: impl Processor, tokens: &mut TokenHashes, document: &Document, scratch: &mut Scratch) {
+        tokens.read(processor, document, 3, scratch);
+        let expected = one_by_one(document, 3);
+        assert_eq!(tokens.n_tokens(), expected.len());
+        assert!(tokens.hashes().iter().copied().eq(expected.iter().copied().flatten()));
+        let parts: Vec<Vec<TermHash>> =
+            expected.split(Option::is_none).map(|part| part.iter().copied().flatten().collect()).collect();
+        assert!(tokens.parts().eq(parts.iter().map(Vec::as_slice)));
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_the_hashes_of_the_tokens(
+            texts in prop::collection::vec("\\PC{0,80}|([a-zA-Z0-9é漢ก’_ .\u{301}-]{0,70}|[xé]{15,18}|x{255,258}|é{127,130}){0,4}", 2..6),
+        ) {
+            let (mut tokens, mut scratch) = (TokenHashes::default(), Scratch::default());
+            for pair in texts.windows(2) {
+                let Ok(document) = Document::new(&*pair[0], &*pair[1]) else { continue };
+                check(Any, &mut tokens, &document, &mut scratch);
+                #[cfg(target_arch = "x86_64")]
+                if let Some(v3) = pulp::x86::V3::try_new() {
+                    check(v3, &mut tokens, &document, &mut scratch);
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Text → tokens with their spans, in one pass, allocating nothing a token.
+//! Text → tokens with their spans, allocating nothing a token.
 //!
 //! Scripts that are written without spaces have no runs that are words: there, a token is two neighbouring characters
 //! (each with the marks that belong to it), and a run of one character is that character.
