@@ -74,7 +74,7 @@ impl Server {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening ").expect("a server that says where it listens");
+        let address = line.trim().strip_prefix("listening ").unwrap();
         Self { name, address: format!("http://{address}"), process, _data_dir: Some(data_dir) }
     }
 }
