@@ -213,9 +213,19 @@ async fn capacity(soak: &Arc<Soak>) -> f64 {
     rate
 }
 
+/// The processors' time so far, in hundredths of seconds, and what of it other machines on the same hardware had ("steal" in proc(5)).
+fn processor_times() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let times: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
+    (times.iter().take(8).sum(), times.get(7).copied().unwrap_or(0.0))
+}
+
 /// What a minute was like.
 struct Minute {
     n_calls: usize,
+    /// The share of the processors' time that other machines had: nothing here can make up for that.
+    stolen: f64,
     /// How long calls of one document took, from when they were due; sorted.
     taken: Vec<Duration>,
     /// Median of what was seen every second: a training takes memory, and gives it back.
@@ -227,6 +237,7 @@ async fn minute(soak: &Arc<Soak>, rate: f64, first: usize) -> Minute {
     let (tell, mut told) = mpsc::unbounded_channel();
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let (begun, mut n_begun, mut resident) = (Instant::now(), 0, Vec::new());
+    let (all_before, stolen_before) = processor_times();
     while begun.elapsed() < Duration::from_secs(60) {
         let due = tick.tick().await.into_std();
         let n_due = (due.saturating_duration_since(begun).as_secs_f64() * rate) as usize;
@@ -249,7 +260,9 @@ async fn minute(soak: &Arc<Soak>, rate: f64, first: usize) -> Minute {
         taken.extend(took);
     }
     taken.sort_unstable();
-    Minute { n_calls: n_begun, taken, resident_mib: median(resident) }
+    let (all, stolen) = processor_times();
+    let stolen = (stolen - stolen_before) / (all - all_before).max(1.0);
+    Minute { n_calls: n_begun, stolen, taken, resident_mib: median(resident) }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -257,16 +270,16 @@ async fn main() {
     let n_minutes: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10);
     let soak = Arc::new(Soak::start().await);
     let (importing, training) = (tokio::spawn(Arc::clone(&soak).import()), tokio::spawn(Arc::clone(&soak).train()));
-    println!("| minute | calls a second | p50 | p99 | resident memory |\n|---:|---:|---:|---:|---:|");
+    println!("| minute | calls a second | p50 | p99 | resident memory | stolen |\n|---:|---:|---:|---:|---:|---:|");
     let (mut first, mut p99s, mut resident) = (0, Vec::new(), Vec::new());
     for number in 1..=n_minutes {
         let rate = LOAD * capacity(&soak).await;
-        let Minute { n_calls, taken, resident_mib } = minute(&soak, rate, first).await;
+        let Minute { n_calls, stolen, taken, resident_mib } = minute(&soak, rate, first).await;
         first += n_calls;
         p99s.push(quantile(&taken, 0.99));
         resident.push(resident_mib);
         let (p50, p99, mib) = (quantile(&taken, 0.5), p99s[number - 1], resident[number - 1]);
-        println!("| {number} | {rate:.0} | {p50:.1} ms | {p99:.1} ms | {mib:.0} MiB |");
+        println!("| {number} | {rate:.0} | {p50:.1} ms | {p99:.1} ms | {mib:.0} MiB | {:.1} % |", 100.0 * stolen);
     }
     soak.is_over.store(true, Ordering::Relaxed);
     importing.await.unwrap();
