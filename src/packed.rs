@@ -1,7 +1,7 @@
 //! Immutable arrays of plain little-endian values: views of a model file's bytes, or of bytes made in training.
 //!
 //! Everything large in a model is a [`Packed`] array, so that a model that was loaded and one that was just trained
-//! are the same types, and saving is copying. The element types
+//! are the same types, saving is copying, and the bundled model is used where the linker put it. The element types
 //! have alignment 1 and convert on access, which costs nothing on little-endian machines; no `unsafe` is needed.
 
 use std::marker::PhantomData;

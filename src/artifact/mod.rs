@@ -21,7 +21,6 @@
 
 mod decode;
 mod encode;
-mod huge_pages;
 mod layout;
 mod new_file;
 
@@ -33,7 +32,6 @@ use crate::classifier::Classifier;
 use crate::features::vocabulary::VocabularyError;
 pub use decode::decode;
 pub use encode::encode;
-pub use huge_pages::in_huge_pages;
 pub use new_file::NewModelFile;
 
 /// A classifier and the checksum of its file, by which people can tell models apart.
@@ -119,7 +117,7 @@ static BUNDLED: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/news.top
 /// # Errors
 /// Only if the program was built with a broken one; a test sees to it that it isn't.
 pub fn bundled() -> Result<Artifact, ArtifactError> {
-    decode(in_huge_pages(Bytes::from_static(&BUNDLED.0)))
+    decode(Bytes::from_static(&BUNDLED.0))
 }
 
 /// Reads a model file.
@@ -128,6 +126,5 @@ pub fn bundled() -> Result<Artifact, ArtifactError> {
 /// [`ArtifactError`].
 pub fn load(path: &Path) -> Result<Artifact, ArtifactError> {
     let bytes = std::fs::read(path).map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
-    decode(in_huge_pages(bytes.into()))
-        .map_err(|source| ArtifactError::Unusable { path: path.to_owned(), source: Box::new(source) })
+    decode(bytes.into()).map_err(|source| ArtifactError::Unusable { path: path.to_owned(), source: Box::new(source) })
 }

@@ -88,7 +88,7 @@ impl Models {
         };
         let examples = self.store.examples_of(classifier, &info.details.self_test.hashes()).await?;
         let decoded = tokio::task::spawn_blocking(move || {
-            let model = artifact::decode(artifact::in_huge_pages(bytes))?;
+            let model = artifact::decode(bytes)?;
             let documents = examples.iter().map(|example| &example.document);
             let answers = info.details.self_test.run(&model.classifier, documents, self_test::LATER_TOLERANCE);
             let sound = self_test::check_sound(&model.classifier);

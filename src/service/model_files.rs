@@ -221,7 +221,6 @@ impl Models {
 
 /// Whether bytes are the file that was announced, and a model.
 fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Error> {
-    let bytes = artifact::in_huge_pages(bytes);
     let file = NewArtifact::new(bytes.clone());
     if file.sha256() != sha256 {
         let description = format!(

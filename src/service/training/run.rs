@@ -263,7 +263,7 @@ fn prepare(
     let documents = dataset.documents();
     let self_test = SelfTest::record(&trained.classifier, &documents);
     let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::SelfTestFailed, message });
-    let model = artifact::decode(artifact::in_huge_pages(artifact::encode(&trained.classifier).into()))
+    let model = artifact::decode(artifact::encode(&trained.classifier).into())
         .map_err(|error| failed(format!("the trained model can't be loaded: {error}")))?;
     let self_test_check = gate::check_self_test(self_test.run(&model.classifier, documents.iter().copied(), 0.0));
     if !self_test_check.passed {
