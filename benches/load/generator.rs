@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -48,6 +47,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    fn of(taken: Histogram<u64>, requests: &Requests, begun: Instant) -> Self {
+        let n_documents = taken.len() as f64 * requests.n_documents() as f64;
+        Self { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
+    }
+
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         self.taken.value_at_quantile(quantile) as f64 / 1e3
     }
@@ -74,10 +78,11 @@ fn microseconds(since: Instant) -> u64 {
 }
 
 /// One call with one answer.
-async fn call(channel: Channel, path: PathAndQuery, message: Bytes) {
+async fn call(channel: Channel, requests: &Requests, number: usize) {
+    let path = if requests.kind == Kind::Batch { BATCH_CLASSIFY } else { CLASSIFY };
     let mut client = Grpc::new(channel);
     client.ready().await.unwrap();
-    client.unary(Request::new(message), path, Encoded).await.unwrap();
+    client.unary(Request::new(requests.message(number)), path, Encoded).await.unwrap();
 }
 
 impl Load {
@@ -92,7 +97,6 @@ impl Load {
         }
         let requests = Arc::new(Requests { kind: requests.kind, messages: requests.messages.clone() });
         match (self.pace, requests.kind) {
-            (Pace::Closed { n_callers }, Kind::Stream) => self.streams(&channels, n_callers, &requests).await,
             (Pace::Closed { n_callers }, _) => self.closed(&channels, n_callers, &requests).await,
             (Pace::Open { per_second }, Kind::Unary | Kind::Batch) => self.open(&channels, per_second, &requests).await,
             (Pace::Open { .. }, Kind::Stream) => {
@@ -107,27 +111,11 @@ impl Load {
         for caller in 0..n_callers {
             let (channel, requests, is_over) =
                 (channels[caller % channels.len()].clone(), Arc::clone(requests), Arc::clone(&is_over));
-            callers.spawn(async move {
-                let path = if requests.kind == Kind::Batch { BATCH_CLASSIFY } else { CLASSIFY };
-                let (mut taken, mut number) = (histogram(), 7 * caller);
-                while !is_over.load(Ordering::Relaxed) {
-                    let begun = Instant::now();
-                    call(channel.clone(), path.clone(), requests.message(number)).await;
-                    taken.record(microseconds(begun)).unwrap();
-                    number += 1;
-                }
-                taken
-            });
+            match requests.kind {
+                Kind::Stream => callers.spawn(stream(channel, requests, is_over)),
+                Kind::Unary | Kind::Batch => callers.spawn(call_again(channel, requests, is_over, 7 * caller)),
+            };
         }
-        self.until_over(&is_over, callers, requests.n_documents()).await
-    }
-
-    async fn until_over(
-        self,
-        is_over: &AtomicBool,
-        mut callers: JoinSet<Histogram<u64>>,
-        n_documents: usize,
-    ) -> Outcome {
         let begun = Instant::now();
         tokio::time::sleep(self.duration).await;
         is_over.store(true, Ordering::Relaxed);
@@ -135,19 +123,7 @@ impl Load {
         while let Some(of_caller) = callers.join_next().await {
             taken.add(of_caller.unwrap()).unwrap();
         }
-        let n_documents = taken.len() as f64 * n_documents as f64;
-        Outcome { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
-    }
-
-    async fn streams(self, channels: &[Channel], n_callers: usize, requests: &Arc<Requests>) -> Outcome {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let mut callers = JoinSet::new();
-        for caller in 0..n_callers {
-            let (channel, requests, is_over) =
-                (channels[caller % channels.len()].clone(), Arc::clone(requests), Arc::clone(&is_over));
-            callers.spawn(stream(channel, requests, is_over));
-        }
-        self.until_over(&is_over, callers, 1).await
+        Outcome::of(taken, requests, begun)
     }
 
     async fn open(self, channels: &[Channel], per_second: f64, requests: &Arc<Requests>) -> Outcome {
@@ -174,8 +150,7 @@ impl Load {
             let (channel, requests, tell) =
                 (channels[number % channels.len()].clone(), Arc::clone(requests), tell.clone());
             tokio::spawn(async move {
-                let path = if requests.kind == Kind::Batch { BATCH_CLASSIFY } else { CLASSIFY };
-                call(channel, path, requests.message(number)).await;
+                call(channel, &requests, number).await;
                 let _ = tell.send(microseconds(due));
             });
             number += 1;
@@ -187,9 +162,25 @@ impl Load {
             taken.record(took).unwrap();
         }
         assert_eq!(taken.len(), number as u64, "calls failed");
-        let n_documents = taken.len() as f64 * requests.n_documents() as f64;
-        Outcome { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
+        Outcome::of(taken, requests, begun)
     }
+}
+
+/// Calls again and again until it is over, from a message on.
+async fn call_again(
+    channel: Channel,
+    requests: Arc<Requests>,
+    is_over: Arc<AtomicBool>,
+    mut number: usize,
+) -> Histogram<u64> {
+    let mut taken = histogram();
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        call(channel.clone(), &requests, number).await;
+        taken.record(microseconds(begun)).unwrap();
+        number += 1;
+    }
+    taken
 }
 
 /// Keeps a stream full until it is over; how long documents took isn't known of each, as they wait for those before.

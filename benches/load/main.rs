@@ -15,6 +15,8 @@ mod do_nothing;
 #[path = "../../tests/integration/encoded.rs"]
 mod encoded;
 mod generator;
+#[path = "../serving/process.rs"]
+mod process;
 mod ratios;
 mod requests;
 mod servers;

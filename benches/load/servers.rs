@@ -9,6 +9,8 @@ use tonic::transport::Channel;
 use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 
+use crate::process::start_topicd;
+
 /// A process that serves.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -29,20 +31,7 @@ impl Server {
 
     /// The same in a data directory.
     pub(crate) fn topicd_in(data_dir: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"]).arg(data_dir);
-        // As in deploy/.
-        command.env("MALLOC_ARENA_MAX", "2");
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line: serde_json::Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
-            if line["fields"]["message"] == "listening" {
-                break line["fields"]["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // Read to the end, or the pipe fills up and the server waits for us.
-        std::thread::spawn(move || log.count());
+        let (process, [address]) = start_topicd(data_dir, &[], ["listening"]);
         Self { name: "topicd", address: format!("http://{address}"), process, _data_dir: None }
     }
 
@@ -77,9 +66,7 @@ impl Server {
         let address = line.trim().strip_prefix("listening ").unwrap();
         Self { name, address: format!("http://{address}"), process, _data_dir: Some(data_dir) }
     }
-}
 
-impl Server {
     /// What its memory takes, in 10⁶ bytes.
     pub(crate) fn resident_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "process.rs"]
+mod process;
+#[path = "../load/ratios.rs"]
+pub(crate) mod ratios;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -12,6 +17,8 @@ use topicd::api::pb;
 use topicd::api::pb::classifier_service_client::ClassifierServiceClient;
 use topicd::api::pb::dataset_service_client::DatasetServiceClient;
 use topicd::api::pb::model_service_client::ModelServiceClient;
+
+use process::start_topicd;
 
 pub(crate) const DESK: &str = "classifiers/desk";
 const N_TOPICS: usize = 8;
@@ -49,22 +56,9 @@ impl Server {
     /// Starts a server with arguments besides the usual ones.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"]);
-        command.arg("--data-dir").arg(data_dir.path()).args(arguments);
-        // As in deploy/.
-        command.env("MALLOC_ARENA_MAX", "2");
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut address_of = |message: &str| loop {
-            let line: serde_json::Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
-            if line["fields"]["message"] == message {
-                break line["fields"]["address"].as_str().unwrap().to_owned();
-            }
-        };
-        let (metrics, address) = (address_of("metrics at /metrics"), address_of("listening"));
-        // Read to the end, or the pipe fills up and the server waits for us.
-        std::thread::spawn(move || log.count());
+        let arguments = [&["--metrics-listen", "127.0.0.1:0"], arguments].concat();
+        let (process, [metrics, address]) =
+            start_topicd(data_dir.path(), &arguments, ["metrics at /metrics", "listening"]);
         let channel = connect(&address).await;
         Self { process, address, metrics, channel, _data_dir: data_dir }
     }
@@ -184,11 +178,6 @@ pub(crate) fn request(model: &str, number: usize) -> pb::ClassifyRequest {
 
 pub(crate) fn quantile(sorted: &[Duration], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 pub(crate) fn row(what: &str, required: &str, seen: &str, holds: bool) {

@@ -20,7 +20,8 @@ use topicd::api::pb;
 use topicd::api::pb::batch_classify_result::Result as BatchResult;
 use topicd::api::pb::stream_classify_response::Result as StreamResult;
 
-use shared::{DESK, Server, document, labeled, median, quantile, request, row};
+use shared::ratios::median;
+use shared::{DESK, Server, document, labeled, quantile, request, row};
 
 /// What answers all the time; promotions are of later versions.
 const FIXED: &str = "classifiers/desk/versions/1";
@@ -262,7 +263,7 @@ async fn minute(soak: &Arc<Soak>, rate: f64, first: usize) -> Minute {
     taken.sort_unstable();
     let (all, stolen) = processor_times();
     let stolen = (stolen - stolen_before) / (all - all_before).max(1.0);
-    Minute { n_calls: n_begun, stolen, taken, resident_mib: median(resident) }
+    Minute { n_calls: n_begun, stolen, taken, resident_mib: median(&resident) }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -324,7 +325,7 @@ async fn report(soak: &Soak, p99s: &[f64], resident: &[f64]) {
         late <= early * 1.1,
     );
     let half = p99s.len() / 2;
-    let (early, late) = (median(p99s[..half.max(1)].to_vec()), median(p99s[half..].to_vec()));
+    let (early, late) = (median(&p99s[..half.max(1)]), median(&p99s[half..]));
     row(
         "99th percentile in the second half of the minutes",
         "at most 1.5 times that in the first (medians)",

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use topicd::api::pb;
 use topicd::api::pb::training_job::State;
 
-use shared::{DESK, Server, labeled, median, quantile, request, row};
+use shared::ratios::median;
+use shared::{DESK, Server, labeled, quantile, request, row};
 
 /// What is trained while the other one answers.
 const OTHER: &str = "classifiers/other";
@@ -192,7 +193,7 @@ async fn train_under_load(server: &Server, requests: &Arc<Vec<pb::ClassifyReques
         meanwhile.push(busy);
         ratios.push(busy / quiet);
     }
-    let (alone, meanwhile, ratio) = (median(alone), median(meanwhile), median(ratios));
+    let (alone, meanwhile, ratio) = (median(&alone), median(&meanwhile), median(&ratios));
     row(
         &format!(
             "Classify's 99th percentile at {:.0} calls a second, half of the most, during {n_trainings} trainings of \
@@ -264,7 +265,7 @@ async fn watch_under_load(server: &Server, requests: &Arc<Vec<pb::ClassifyReques
         shares.push(throughput(server, requests, ROUND / 2).await / before);
     }
     server.set(pb::ClassifierSettings::default()).await;
-    let share = median(shares);
+    let share = median(&shares);
     row(
         "calls a second with a review queue of 1,000 and a shadow of 1 %",
         "at least 0.8 of those without",
