@@ -13,15 +13,16 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 
-use super::caller::{Caller, Identification, is_health};
+use super::caller::{Identification, is_health};
 use super::deadline::Deadline;
 use super::drain::{Draining, UntilDrain};
 use super::measured::{MeasuredBody, MeasuredCall};
 use super::message_budget::MessageBudget;
 use super::request_id;
-use super::status::{Refusal, with_details};
+use super::status::{Refusal, status_of_call, with_details};
 use super::whole_body::WholeBody;
 use crate::service;
+use crate::service::arrivals::{Arrival, Wanted};
 use crate::service::panic::catch_async;
 use crate::telemetry::metrics::Metrics;
 
@@ -33,8 +34,8 @@ pub(super) struct EdgeLayer {
     pub(super) max_header_bytes: NonZeroU32,
     pub(super) messages: MessageBudget,
     pub(super) is_traced: bool,
-    /// Whether there is room for a document at all.
-    pub(super) check_room: CheckRoom,
+    /// Whether there will be room for the documents of a call.
+    pub(super) expect: Expect,
     pub(super) identification: Identification,
 }
 
@@ -46,8 +47,8 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// Says when calls with documents would be refused whatever they have.
-pub(super) type CheckRoom = Arc<dyn Fn() -> Result<(), service::Error> + Send + Sync>;
+/// Refuses calls with documents for which there will be no room, or counts on them while they are read.
+pub(super) type Expect = Arc<dyn Fn(Wanted) -> Result<Arrival, service::Error> + Send + Sync>;
 
 /// All services, and what is around them.
 #[derive(Clone)]
@@ -77,14 +78,7 @@ where
             call.set_code(Code::InvalidArgument);
             return Box::pin(async { Ok(not_grpc()) });
         }
-        let refusal = match self.caller(&call, &request) {
-            Ok(caller) => {
-                call.set_caller(caller.clone());
-                request.extensions_mut().insert(caller);
-                None
-            }
-            Err(refusal) => Some(refusal),
-        };
+        let refusal = self.let_in(&mut call, &mut request).err();
         request.extensions_mut().insert(deadline);
         answer_compressed_as_asked(request.headers_mut());
         let messages = if is_health(call.path()) {
@@ -106,28 +100,24 @@ where
             None => Ok(span.in_scope(|| self.services.call(request))),
         };
         let answered = async move {
-            let response = match answer {
-                Err(refusal) => refuse(refusal),
+            let mut response = match answer {
+                Err(refusal) => refuse(refusal, &mut call),
                 // Health and reflection answer to the end, but don't hold it up.
                 Ok(answer) if !is_ours(call.path()) => {
-                    answer.await?.map(|body| Body::new(UntilDrain::new(body, draining)))
+                    told(answer.await?, &mut call).map(|body| Body::new(UntilDrain::new(body, draining)))
                 }
                 // Also while the server stops: connections have been told to send no more, so that what comes is what was
                 // on its way, and its caller won't send it elsewhere.
                 Ok(answer) => tokio::select! {
                     biased;
                     answer = catch_async(answer) => match answer {
-                        Ok(response) => response?,
-                        Err(panicked) => refuse(panicked.into()),
+                        Ok(response) => told(response?, &mut call),
+                        Err(panicked) => refuse(panicked.into(), &mut call),
                     },
-                    () = deadline.passed() => refuse(Refusal::DeadlineExceeded),
+                    () = deadline.passed() => refuse(Refusal::DeadlineExceeded, &mut call),
                 },
             };
-            let mut response = told(response, &call);
             response.headers_mut().insert(request_id::NAME, call.request_id().header());
-            if let Some(status) = Status::from_header_map(response.headers()) {
-                call.set_code(status.code());
-            }
             Ok(response.map(|body| Body::new(MeasuredBody::new(body, call))))
         };
         Box::pin(answered.instrument(span))
@@ -135,24 +125,31 @@ where
 }
 
 impl<S> Edge<S> {
-    /// Who makes a call that may be read.
-    fn caller(&self, call: &MeasuredCall, request: &Request<Body>) -> Result<Caller, Refusal> {
+    /// Finds out who makes a call, and whether it may be read.
+    fn let_in(&self, call: &mut MeasuredCall, request: &mut Request<Body>) -> Result<(), Refusal> {
         let Self { around, .. } = self;
         check_header(request.headers(), around.max_header_bytes)?;
         let caller = around.identification.caller(request)?;
-        if WITH_DOCUMENTS.contains(&call.path()) {
-            (around.check_room)()?;
+        if let Some(wanted) = wanted(call.path()) {
+            // The handler that takes the message out of the request drops what is left of that, and with it this.
+            request.extensions_mut().insert(Arc::new((around.expect)(wanted)?));
         }
-        Ok(caller)
+        call.set_caller(caller.clone());
+        request.extensions_mut().insert(caller);
+        Ok(())
     }
 }
 
-/// The calls whose documents have to be let in.
-const WITH_DOCUMENTS: [&str; 3] = [
-    "/topicd.v1.ClassifierService/Classify",
-    "/topicd.v1.ClassifierService/BatchClassify",
-    "/inference.GRPCInferenceService/ModelInfer",
-];
+/// What has to be let in for a call of a method.
+fn wanted(path: &str) -> Option<Wanted> {
+    match path {
+        "/topicd.v1.ClassifierService/Classify" => Some(Wanted::OneDocument),
+        "/topicd.v1.ClassifierService/BatchClassify" | "/inference.GRPCInferenceService/ModelInfer" => {
+            Some(Wanted::Batch)
+        }
+        _ => None,
+    }
+}
 
 /// The calls that do something at the end of their streams.
 const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
@@ -178,8 +175,11 @@ fn is_ours(path: &str) -> bool {
     path.starts_with("/topicd.") || path.starts_with("/inference.")
 }
 
-fn refuse(refusal: Refusal) -> Response<Body> {
-    Status::from(refusal).into_http()
+/// The answer of a call that ends here.
+fn refuse(refusal: Refusal, call: &mut MeasuredCall) -> Response<Body> {
+    let status = status_of_call(&refusal, call.request_id());
+    call.set_code(status.code());
+    status.into_http()
 }
 
 /// Refuses a header over the limit, counted as in RFC 9113, section 6.5.2.
@@ -204,13 +204,17 @@ fn answer_compressed_as_asked(headers: &mut HeaderMap) {
     }
 }
 
-/// Gives an error the call's id, and one that tonic made itself, such as for a message over the limit, a code and details as
-/// ours have.
-fn told(response: Response<Body>, call: &MeasuredCall) -> Response<Body> {
-    let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) else {
+/// Takes note of an answer's code, if it has one already, and gives an error the call's id, and one that tonic made itself, such as for
+/// a message over the limit, a code and details as ours have.
+fn told(response: Response<Body>, call: &mut MeasuredCall) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    if status.code() == Code::Ok {
+        call.set_code(Code::Ok);
         return response;
-    };
-    call.request_id().add_to(&with_details(status, call.path())).into_http()
+    }
+    let status = call.request_id().add_to(&with_details(status, call.path()));
+    call.set_code(status.code());
+    status.into_http()
 }
 
 #[cfg(test)]
@@ -227,8 +231,9 @@ mod tests {
     use super::*;
     use crate::server::drain;
 
-    fn always() -> CheckRoom {
-        Arc::new(|| Ok(()))
+    fn always() -> Expect {
+        let workers = service::workers::Workers::start(NonZeroU32::MAX).unwrap();
+        Arc::new(move |wanted| workers.expect(wanted))
     }
 
     /// Calls a method of ours that does `work`, with the headers given, and reads the status.
@@ -263,7 +268,7 @@ mod tests {
             max_header_bytes,
             messages,
             is_traced: false,
-            check_room: always(),
+            expect: always(),
             identification: Identification::default(),
         };
         let edge = edge.layer(services);
@@ -327,7 +332,7 @@ mod tests {
             max_header_bytes: limits.max_header_bytes,
             messages: MessageBudget::new(1_000_000, 1_000_000),
             is_traced: false,
-            check_room: always(),
+            expect: always(),
             identification: Identification::default(),
         };
         let services = tower::service_fn(|_: Request<Body>| async {

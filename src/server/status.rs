@@ -12,6 +12,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
+use super::request_id::RequestId;
 use crate::access::{CredentialError, Extent, Role};
 use crate::names::excerpt;
 use crate::service::{self, Error};
@@ -82,20 +83,19 @@ pub(super) enum Refusal {
     Transport { code: Code, message: String },
 }
 
-/// A refusal's row in the table: code, reason, the reason's metadata, and details besides.
-type Row = (Code, &'static str, HashMap<String, String>, ErrorDetails);
+/// A refusal's row in the table: code, reason, and the reason's metadata; the details besides are added to others.
+type Row = (Code, &'static str, HashMap<String, String>);
 
 impl Refusal {
     /// The code that it is told with.
     pub(super) fn code(&self) -> Code {
-        self.row().0
+        self.row(&mut ErrorDetails::new()).0
     }
 
-    fn row(&self) -> Row {
-        let mut details = ErrorDetails::new();
+    fn row(&self, details: &mut ErrorDetails) -> Row {
         let mut metadata = HashMap::new();
         let (code, reason) = match self {
-            Self::Service(error) => return service_row(error),
+            Self::Service(error) => return service_row(error, details),
             Self::Draining => {
                 details.set_retry_info(Some(RETRY_AFTER));
                 (Code::Unavailable, "DRAINING")
@@ -141,7 +141,7 @@ impl Refusal {
             Self::UnknownMethod(_) => (Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::Transport { code, .. } => (*code, "TRANSPORT"),
         };
-        (code, reason, metadata, details)
+        (code, reason, metadata)
     }
 
     /// Reads a status that tonic made of its own for a call of `path`, before or beside our handlers.
@@ -178,8 +178,7 @@ fn quota_subject(principal: &str) -> String {
 }
 
 /// The rows of the service's own reasons.
-fn service_row(error: &Error) -> Row {
-    let mut details = ErrorDetails::new();
+fn service_row(error: &Error, details: &mut ErrorDetails) -> Row {
     let mut metadata = HashMap::new();
     let (code, reason) = match error {
         Error::InvalidRequest(violations) => {
@@ -323,7 +322,7 @@ fn service_row(error: &Error) -> Row {
             (Code::Unavailable, "DRAINING")
         }
     };
-    (code, reason, metadata, details)
+    (code, reason, metadata)
 }
 
 fn field_violation(violation: &service::FieldViolation) -> FieldViolation {
@@ -337,15 +336,27 @@ fn numbers_in(text: &str) -> Vec<u64> {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let (code, reason, metadata, mut details) = refusal.row();
-        details.set_error_info(reason, DOMAIN, metadata);
-        let pushback = pushback(code, &details);
-        let mut status = Self::with_error_details(code, refusal.to_string(), details);
-        if let Some(pushback) = pushback {
-            status.metadata_mut().insert("grpc-retry-pushback-ms", pushback);
-        }
-        status
+        status(&refusal, ErrorDetails::new())
     }
+}
+
+/// The status of a call that ends with a refusal, with the call's id: what [`RequestId::add_to`] makes of the refusal's status,
+/// encoded once.
+pub(super) fn status_of_call(refusal: &Refusal, call: &RequestId) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_request_info(call.to_string(), "");
+    status(refusal, details)
+}
+
+fn status(refusal: &Refusal, mut details: ErrorDetails) -> Status {
+    let (code, reason, metadata) = refusal.row(&mut details);
+    details.set_error_info(reason, DOMAIN, metadata);
+    let pushback = pushback(code, &details);
+    let mut status = Status::with_error_details(code, refusal.to_string(), details);
+    if let Some(pushback) = pushback {
+        status.metadata_mut().insert("grpc-retry-pushback-ms", pushback);
+    }
+    status
 }
 
 /// When clients with a retry policy may try again: when the details say, and where time doesn't mend it not at all. They don't read

@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
 /// What HTTP/2 is told of the largest header, in times of the limit: what is between has an answer that says more.
 const HEADER_ROOM: u32 = 2;
-/// A batch's message is 100 kB and more: in HTTP/2's least frames of 16 KiB it takes four times as many reads.
+/// A batch's message is 100 kB and more: in HTTP/2's least frames of 16 KiB it takes four times as many reads. Larger ones than these gain nothing.
 const MAX_FRAME_BYTES: u32 = 64 * 1024;
 /// hyper wants at least as much for HTTP/1.1.
 const MIN_HTTP1_BUFFER: usize = 8192;
