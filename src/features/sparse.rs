@@ -101,6 +101,19 @@ impl SparseRows {
         self.offsets.extend(rows.offsets[1..].iter().map(|offset| base + offset));
     }
 
+    /// The features that its rows hold, rising, and its rows with these for all features: number i is the i-th of them.
+    pub(crate) fn compacted(&self) -> (Vec<u32>, Self) {
+        const NONE: u32 = u32::MAX;
+        let mut numbers = vec![NONE; self.n_features];
+        self.features.iter().for_each(|&feature| numbers[feature as usize] = 0);
+        let held: Vec<u32> = (0..self.n_features as u32).filter(|&feature| numbers[feature as usize] != NONE).collect();
+        (0..).zip(&held).for_each(|(number, &feature)| numbers[feature as usize] = number);
+        let features = self.features.iter().map(|&feature| numbers[feature as usize]).collect();
+        let rows =
+            Self { n_features: held.len(), offsets: self.offsets.clone(), features, values: self.values.clone() };
+        (held, rows)
+    }
+
     /// One row.
     pub fn row(&self, row: usize) -> SparseRow<'_> {
         let range = self.offsets[row]..self.offsets[row + 1];
@@ -156,6 +169,20 @@ mod tests {
         assert_eq!(appended, of(&rows));
         assert!(appended.iter().eq(rows));
         assert_eq!((appended.nsamples(), appended.nfeatures()), (3, 3));
+    }
+
+    #[test]
+    fn compacted_rows_hold_the_same_features_by_other_numbers() {
+        let mut rows = SparseRows::new(9);
+        rows.push(SparseRow { features: &[2, 7], values: &[1.0, 2.0] });
+        rows.push(SparseRow { features: &[], values: &[] });
+        rows.push(SparseRow { features: &[4, 7], values: &[3.0, 4.0] });
+        let (held, compacted) = rows.compacted();
+        assert_eq!((&*held, compacted.nfeatures(), compacted.nsamples()), (&[2, 4, 7][..], 3, 3));
+        for (row, before) in compacted.iter().zip(rows.iter()) {
+            let features: Vec<u32> = row.features.iter().map(|&feature| held[feature as usize]).collect();
+            assert_eq!((&*features, row.values), (before.features, before.values));
+        }
     }
 
     #[test]

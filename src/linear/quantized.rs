@@ -58,10 +58,9 @@ impl QuantizedWeights {
             let largest = row.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
             let scale = largest / 127.0;
             scales.push(F32::new(scale));
-            weights.extend(
-                row.iter()
-                    .map(|&weight| if scale > 0.0 { (weight / scale).round().clamp(-127.0, 127.0) as i8 } else { 0 }),
-            );
+            // To the nearest, from -127 to 127; `round` would be a call of a library for each.
+            let rounded = |number: f32| (number + 0.5f32.copysign(number)) as i8;
+            weights.extend(row.iter().map(|&weight| if scale > 0.0 { rounded(weight / scale) } else { 0 }));
         }
         weights.extend([0; LANES]);
         let biases: Vec<F32> = biases.iter().map(|&bias| F32::new(bias)).collect();

@@ -23,6 +23,11 @@ impl LinearWeights {
         let rows = features.iter().map(|&feature| self.weights.row(feature as usize));
         QuantizedWeights::round(rows, &self.biases)
     }
+
+    /// Rounds all weights to 8 bits.
+    pub(crate) fn quantize_all(&self) -> QuantizedWeights {
+        QuantizedWeights::round(self.weights.rows().into_iter(), &self.biases)
+    }
 }
 
 impl PredictInplace<SparseRows, Array2<f32>> for LinearWeights {

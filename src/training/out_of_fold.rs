@@ -6,7 +6,6 @@
 use std::num::NonZeroUsize;
 
 use linfa::ParamGuard;
-use linfa::dataset::Records;
 use linfa::traits::PredictInplace;
 use ndarray::{Array2, ArrayView1, Axis};
 use rayon::prelude::*;
@@ -115,6 +114,8 @@ struct Fold {
     targets: Targets,
     weights: Vec<f32>,
     held_out: Vec<u32>,
+    /// The features that held-out documents hold, and their rows with these for all features.
+    held_out_features: Vec<u32>,
     held_out_rows: SparseRows,
     /// For each held-out document, the share of its tokens that the fold's vocabulary has.
     known_shares: Vec<f64>,
@@ -141,19 +142,20 @@ impl Fold {
             });
             f64::from(n_known) / f64::from(n_tokens.max(1))
         };
+        let (held_out_features, held_out_rows) = counts.rows(&held_out, &weights).compacted();
         Self {
             known_shares: held_out.iter().map(known_share).collect(),
             rows: counts.rows(&training, &weights),
             targets: dataset.targets().select(&training),
             weights: training.iter().map(|&document| document_weights[document as usize]).collect(),
-            held_out_rows: counts.rows(&held_out, &weights),
+            held_out_features,
+            held_out_rows,
             held_out,
         }
     }
 
     fn score_held_out(&self, solver: &OneVsRestSolver) -> Array2<f64> {
-        let all: Vec<u32> = (0..self.rows.nfeatures() as u32).collect();
-        let weights = solver.weights().quantize(&all);
+        let weights = solver.weights_of(&self.held_out_features).quantize_all();
         let mut scores = weights.default_target(&self.held_out_rows);
         weights.predict_inplace(&self.held_out_rows, &mut scores);
         scores

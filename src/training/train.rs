@@ -178,7 +178,6 @@ fn fit_all(
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    let fitted = solver.weights();
     let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
     if kept.is_empty() {
         return Err(TrainError::NoTerms);
@@ -192,7 +191,7 @@ fn fit_all(
     let vocabulary = Vocabulary::new(&unigrams, &bigrams, &character_ngrams)?;
     let kept_weights: Vec<F32> = kept.iter().map(|&feature| F32::new(weights[feature as usize])).collect();
     let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)?;
-    Ok((vectorizer, fitted.quantize(&kept)))
+    Ok((vectorizer, solver.weights_of(&kept).quantize_all()))
 }
 
 /// Identifies documents, labels, weights and which documents are held out, whatever order they came in.
