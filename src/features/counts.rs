@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bucket_sort;
 use super::ngram_index::NgramIndex;
 use super::sparse::{RowBuilder, SparseRows};
 use crate::cancellation::{IsCancelled, never};
@@ -79,8 +80,11 @@ impl TermCounts {
         let n_too_long = documents.iter().flatten().map(too_long_of).collect();
         let (offsets, features, numbers) = (vec![0], Vec::new(), Vec::new());
         let mut counts = Self { unigrams, bigrams, ngrams, offsets, features, counts: numbers, n_too_long };
-        let rows: Vec<Vec<Vec<(u32, u32)>>> =
-            documents.par_iter().map(|chunk| chunk.iter().map(|tokens| counts.count_terms(tokens)).collect()).collect();
+        let count_chunk = |chunk: &Vec<Vec<u32>>| {
+            let mut scratch = CountScratch::default();
+            chunk.iter().map(|tokens| counts.count_terms(tokens, &mut scratch)).collect()
+        };
+        let rows: Vec<Vec<Vec<(u32, u32)>>> = documents.par_iter().map(count_chunk).collect();
         for row in rows.iter().flatten() {
             counts.features.extend(row.iter().map(|&(feature, _)| feature));
             counts.counts.extend(row.iter().map(|&(_, count)| count));
@@ -138,13 +142,17 @@ impl TermCounts {
     }
 
     /// The features of a document and how often each occurs, by rising number.
-    fn count_terms(&self, tokens: &[u32]) -> Vec<(u32, u32)> {
+    fn count_terms(&self, tokens: &[u32], scratch: &mut CountScratch) -> Vec<(u32, u32)> {
         let unigrams = || tokens.iter().copied().filter(|&token| token != NO_TERM);
         let bigrams = bigrams_of(tokens).filter_map(|(first, second)| self.bigrams.feature(first, second));
         let first_ngram = self.first_ngram() as u32;
         let ngrams = unigrams().flat_map(|token| self.ngrams.of_unigram(token)).map(|&ngram| first_ngram + ngram);
-        let mut features: Vec<u32> = unigrams().chain(bigrams).chain(ngrams).collect();
-        features.sort_unstable();
+        let CountScratch { features, buffer, places } = scratch;
+        features.clear();
+        features.extend(unigrams());
+        features.extend(bigrams);
+        features.extend(ngrams);
+        bucket_sort::sort(features, self.n_features(), buffer, places);
         features.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
     }
 
@@ -183,6 +191,14 @@ impl TermCounts {
         }
         Postings { offsets, documents }
     }
+}
+
+/// Buffers that counting a document's terms needs.
+#[derive(Debug, Default)]
+struct CountScratch {
+    features: Vec<u32>,
+    buffer: Vec<u32>,
+    places: Vec<u32>,
 }
 
 /// For each feature, the documents that hold it, rising.

@@ -34,20 +34,20 @@ pub fn weigh_terms(
     max_features: Option<usize>,
 ) -> Vec<f32> {
     let statistics = SubsetStatistics::of(targets, subset);
-    let term = |feature: usize| {
-        let mut holders = Vec::new();
-        let n_holders = statistics.count_holders(targets, postings.of(feature), &mut holders);
+    let term = |holders: &mut Vec<f64>, feature: usize| {
+        let n_holders = statistics.count_holders(targets, postings.of(feature), holders);
         let kind = counts.kind(feature as u32);
         if n_holders < kind.min_documents() {
             return (0.0, 0.0);
         }
         let idf = ((1.0 + statistics.n_documents) / (1.0 + n_holders as f64)).ln() + 1.0;
-        let weight = idf * block_weight(kind) * statistics.supervised_weight(&holders, n_holders);
+        let weight = idf * block_weight(kind) * statistics.supervised_weight(holders, n_holders);
         // A term that is spread over all topics alike weighs nothing, but for rounding.
         let weight = if (weight as f32) < *WEIGHT_RANGE.start() { 0.0 } else { weight as f32 };
-        (weight, statistics.chi_squared(&holders, n_holders))
+        (weight, if max_features.is_some() { statistics.chi_squared(holders, n_holders) } else { 0.0 })
     };
-    let terms: Vec<(f32, f64)> = (0..counts.n_features()).into_par_iter().with_min_len(4096).map(term).collect();
+    let features = (0..counts.n_features()).into_par_iter().with_min_len(4096);
+    let terms: Vec<(f32, f64)> = features.map_init(Vec::new, term).collect();
     let mut weights: Vec<f32> = terms.iter().map(|&(weight, _)| weight).collect();
     if let Some(max_features) = max_features {
         let mut order: Vec<usize> = (0..terms.len()).filter(|&feature| weights[feature] > 0.0).collect();

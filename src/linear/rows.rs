@@ -59,8 +59,7 @@ impl SolverRows {
             }
             common.push(SparseRow { features: &features, values: &values });
         }
-        // By feature; within a feature, documents stay in order.
-        rare_entries.sort_by_key(|&(feature, _, _)| feature);
+        let rare_entries = by_feature(&rare_entries, &n_holders);
         Self {
             rare: rare_products(&rare_entries, rows.nsamples()),
             common,
@@ -75,23 +74,41 @@ impl SolverRows {
     }
 }
 
+/// Entries (feature, document, value) by feature; within a feature, they stay in order. Features that aren't rare have none.
+fn by_feature(entries: &[(u32, u32, f32)], n_holders: &[u32]) -> Vec<(u32, u32, f32)> {
+    let (mut n_before, mut places) = (0, Vec::with_capacity(n_holders.len()));
+    for &n in n_holders {
+        places.push(n_before);
+        n_before += if n <= MAX_RARE_DOCUMENTS { n as usize } else { 0 };
+    }
+    let mut sorted = vec![(0, 0, 0.0); entries.len()];
+    for &entry in entries {
+        let place = &mut places[entry.0 as usize];
+        sorted[*place] = entry;
+        *place += 1;
+    }
+    sorted
+}
+
+/// The products of entries that are sorted by feature.
 fn rare_products(entries: &[(u32, u32, f32)], n_documents: usize) -> SparseRows {
-    let mut products: Vec<(u32, u32, f32)> = Vec::with_capacity(2 * entries.len());
+    let mut products: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n_documents];
     for holders in entries.chunk_by(|a, b| a.0 == b.0) {
         for &(_, document, value) in holders {
-            products.extend(holders.iter().map(|&(_, other, other_value)| (document, other, value * other_value)));
+            let of_document = holders.iter().map(|&(_, other, other_value)| (other, value * other_value));
+            products[document as usize].extend(of_document);
         }
     }
-    products.sort_by_key(|&(document, other, _)| (document, other));
     let mut rows = SparseRows::new(n_documents);
-    let mut pairs = products.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).peekable();
     let (mut others, mut sums) = (Vec::new(), Vec::new());
-    for document in 0..n_documents as u32 {
+    for mut products in products {
         others.clear();
         sums.clear();
-        while let Some(pair) = pairs.next_if(|pair| pair[0].0 == document) {
-            others.push(pair[0].1);
-            sums.push(pair.iter().map(|&(_, _, product)| product).sum());
+        // Stable: sums run in the order of the features.
+        products.sort_by_key(|&(other, _)| other);
+        for pair in products.chunk_by(|a, b| a.0 == b.0) {
+            others.push(pair[0].0);
+            sums.push(pair.iter().map(|&(_, product)| product).sum());
         }
         rows.push(SparseRow { features: &others, values: &sums });
     }
