@@ -2,11 +2,11 @@
 
 A ratio, because seconds differ between machines; alternating, because a busy machine slows both in turn; the median,
 because one bad round says little. The comparison leans towards the others: topicd's side is the whole process, with its
-calibration, its evaluation, its findings about labels and its model file; theirs is reading and one fit, without Python's start.
+calibration, its evaluation, its findings about labels and its model file; theirs is reading and fitting, without Python's start.
 
-- `calibrated`: CalibratedClassifierCV(LinearSVC(), cv=3), against topicd with its search for C;
+- `calibrated`: CalibratedClassifierCV(LinearSVC(), cv=3), three fits, against topicd with its search for C;
 - `linear-svc`: LinearSVC(), which is uncalibrated, against topicd with `--c 0.5`;
-- `fasttext`: words and word pairs, five epochs, against topicd with `--c 0.5`.
+- `fasttext`: words and word pairs, five epochs, and the file that it reads, against topicd with `--c 0.5`.
 """
 
 import argparse

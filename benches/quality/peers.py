@@ -74,12 +74,16 @@ def fit_linear_svc(rows: list[Row]) -> tuple[Pipeline, bool]:
 
 
 def fit_fasttext(rows: list[Row]) -> tuple[Any, bool]:
-    """fastText's own defaults but for word pairs: five epochs, a hundred dimensions. Documents have one topic."""
+    """fastText's own defaults but for word pairs: five epochs, a hundred dimensions. Documents have one topic.
+
+    It learns from a file, which is written here: in its own form, with numbers for labels.
+    """
     import fasttext
 
+    numbers = {topic: number for number, topic in enumerate(sorted({row["topics"][0] for row in rows}))}
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         for row, text in zip(rows, texts(rows), strict=True):
-            print(f"__label__{row['topics'][0]}", " ".join(text.split()), file=file)
+            print(f"__label__{numbers[row['topics'][0]]}", " ".join(text.split()), file=file)
         file.flush()
         return fasttext.train_supervised(file.name, wordNgrams=2, thread=1, verbose=0), is_multi_label(rows)
 
@@ -89,6 +93,8 @@ METHODS = {"calibrated": fit, "linear-svc": fit_linear_svc, "fasttext": fit_fast
 
 def train(data: Path, out: Path | None, method: str) -> dict[str, Any]:
     """Costs are counted from the first byte read to the end of the fit: Python's imports are not held against it."""
+    if method == "fasttext":
+        import fasttext  # noqa: F401
     cpu, wall = time.process_time(), time.perf_counter()
     pipeline, multi_label = METHODS[method](read_rows(data))
     costs = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - wall}
@@ -147,6 +153,8 @@ def main() -> None:
     evaluation.add_argument("--model", type=Path, required=True)
     evaluation.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
+    if args.command == "train" and args.out and args.method != "calibrated":
+        parser.error("--out is for the method calibrated: nothing evaluates the others")
     answer = train(args.data, args.out, args.method) if args.command == "train" else evaluate(args.model, args.data)
     print(json.dumps(answer))
 

@@ -112,7 +112,7 @@ impl LinearSvmParams {
         self
     }
 
-    /// Passes over the documents after which fitting stops all the same. Default 1,000.
+    /// Passes over all documents after which fitting stops all the same; one over a few counts as that much less. Default 1,000.
     #[must_use]
     pub fn max_passes(mut self, max_passes: usize) -> Self {
         self.0.max_passes = max_passes;

@@ -59,7 +59,7 @@ impl QuantizedWeights {
             let scale = largest / 127.0;
             scales.push(F32::new(scale));
             // To the nearest, from -127 to 127; `round` would be a call of a library for each.
-            let rounded = |number: f32| (number + 0.5f32.copysign(number)) as i8;
+            let rounded = |number: f32| ((number + 0.5f32.copysign(number)) as i8).max(-127);
             weights.extend(row.iter().map(|&weight| if scale > 0.0 { rounded(weight / scale) } else { 0 }));
         }
         weights.extend([0; LANES]);

@@ -22,7 +22,6 @@ use super::request_id;
 use super::status::{Refusal, status_of_call, with_details};
 use super::whole_body::WholeBody;
 use crate::service;
-use crate::service::arrivals::{Arrival, Wanted};
 use crate::service::panic::catch_async;
 use crate::telemetry::metrics::Metrics;
 
@@ -34,8 +33,8 @@ pub(super) struct EdgeLayer {
     pub(super) max_header_bytes: NonZeroU32,
     pub(super) messages: MessageBudget,
     pub(super) is_traced: bool,
-    /// Whether there will be room for the documents of a call.
-    pub(super) expect: Expect,
+    /// Whether there is room for a document at all.
+    pub(super) check_room: CheckRoom,
     pub(super) identification: Identification,
 }
 
@@ -47,8 +46,8 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// Refuses calls with documents for which there will be no room, or counts on them while they are read.
-pub(super) type Expect = Arc<dyn Fn(Wanted) -> Result<Arrival, service::Error> + Send + Sync>;
+/// Says when calls with documents would be refused whatever they have.
+pub(super) type CheckRoom = Arc<dyn Fn() -> Result<(), service::Error> + Send + Sync>;
 
 /// All services, and what is around them.
 #[derive(Clone)]
@@ -130,9 +129,8 @@ impl<S> Edge<S> {
         let Self { around, .. } = self;
         check_header(request.headers(), around.max_header_bytes)?;
         let caller = around.identification.caller(request)?;
-        if let Some(wanted) = wanted(call.path()) {
-            // The handler that takes the message out of the request drops what is left of that, and with it this.
-            request.extensions_mut().insert(Arc::new((around.expect)(wanted)?));
+        if WITH_DOCUMENTS.contains(&call.path()) {
+            (around.check_room)()?;
         }
         call.set_caller(caller.clone());
         request.extensions_mut().insert(caller);
@@ -140,16 +138,12 @@ impl<S> Edge<S> {
     }
 }
 
-/// What has to be let in for a call of a method.
-fn wanted(path: &str) -> Option<Wanted> {
-    match path {
-        "/topicd.v1.ClassifierService/Classify" => Some(Wanted::OneDocument),
-        "/topicd.v1.ClassifierService/BatchClassify" | "/inference.GRPCInferenceService/ModelInfer" => {
-            Some(Wanted::Batch)
-        }
-        _ => None,
-    }
-}
+/// The calls whose documents have to be let in.
+const WITH_DOCUMENTS: [&str; 3] = [
+    "/topicd.v1.ClassifierService/Classify",
+    "/topicd.v1.ClassifierService/BatchClassify",
+    "/inference.GRPCInferenceService/ModelInfer",
+];
 
 /// The calls that do something at the end of their streams.
 const IMPORTS: [&str; 2] = ["/topicd.v1.DatasetService/ImportExamples", "/topicd.v1.ModelService/ImportModelVersion"];
@@ -231,9 +225,8 @@ mod tests {
     use super::*;
     use crate::server::drain;
 
-    fn always() -> Expect {
-        let workers = service::workers::Workers::start(NonZeroU32::MAX).unwrap();
-        Arc::new(move |wanted| workers.expect(wanted))
+    fn always() -> CheckRoom {
+        Arc::new(|| Ok(()))
     }
 
     /// Calls a method of ours that does `work`, with the headers given, and reads the status.
@@ -268,7 +261,7 @@ mod tests {
             max_header_bytes,
             messages,
             is_traced: false,
-            expect: always(),
+            check_room: always(),
             identification: Identification::default(),
         };
         let edge = edge.layer(services);
@@ -332,7 +325,7 @@ mod tests {
             max_header_bytes: limits.max_header_bytes,
             messages: MessageBudget::new(1_000_000, 1_000_000),
             is_traced: false,
-            expect: always(),
+            check_room: always(),
             identification: Identification::default(),
         };
         let services = tower::service_fn(|_: Request<Body>| async {

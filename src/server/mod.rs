@@ -200,7 +200,7 @@ fn edge(
         max_header_bytes: config.connections.max_header_bytes,
         messages: MessageBudget::new(max_inbound_bytes.get(), max_message_bytes.get().into()),
         is_traced: config.otlp_endpoint.is_some(),
-        expect: Arc::new(move |wanted| classify.workers().expect(wanted)),
+        check_room: Arc::new(move || classify.workers().check_room()),
         identification: security.identification.clone(),
     }
 }

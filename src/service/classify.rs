@@ -137,7 +137,7 @@ impl ClassifyService {
         let BatchCall { model, documents, options } = call;
         let version = self.models.resolve(&model).await?;
         let n_documents = u32::try_from(documents.len()).unwrap_or(u32::MAX);
-        let admission = self.workers.admit_batch(n_documents)?;
+        let admission = self.workers.admit(n_documents)?;
         let witness = self.witness(&model);
         let classify = move |document: Result<AcceptedDocument, Error>| {
             document.and_then(|document| answer(&version, document, &options, Some(&witness)))

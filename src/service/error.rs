@@ -185,10 +185,9 @@ pub enum Error {
         /// The limit.
         limit: u32,
     },
-    /// As many documents are in flight, or expected of calls that are being read, as may be.
+    /// As many documents are in flight as may be.
     #[error(
-        "as many documents are in flight or on their way as the limit max_documents_in_flight ({limit}) allows; try again a little \
-         later"
+        "as many documents are in flight as the limit max_documents_in_flight ({limit}) allows; try again a little later"
     )]
     NoRoom {
         /// The limit.

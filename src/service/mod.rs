@@ -3,12 +3,11 @@
 //! A call arrives here checked, as a [`ClassifyCall`], [`TrainCall`] and so on that `api` made, and leaves as an answer or
 //! an [`Error`]. Reading order: [`model_name`] (what callers name), [`live`] (the versions in memory), [`memory`] (how much
 //! they may take), [`models`] (those that there are, and which answer), `loading` (how they get into memory), `readiness` (whether the default one answers), [`settings`] (what classifiers are told once), [`promotion`] (moves of the stable one),
-//! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`arrivals`] (what is on its way in), [`classify`] (the
+//! [`deletion`], [`model_files`] (their files, out and in), [`workers`] (where long work runs, and how much of it is let in), [`classify`] (the
 //! answer itself), [`traffic`] (what is learned from answering), [`monitoring`] (whether what is served is like training), [`topics`] (what a version knows of a topic), [`training`] (jobs
 //! that make versions), [`gate`] (whether these answer), [`compare`] (which of two is better), [`evaluate`] (how good one is),
 //! [`datasets`] (documents), [`erasure`] (documents that go), [`learned_terms`] (what versions keep of them).
 
-pub mod arrivals;
 mod built_in;
 pub mod classify;
 pub mod compare;

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
-use super::arrivals::{Arrival, Arrivals, Wanted};
 use super::error::Error;
 use super::panic::{catch, panicked};
 
@@ -21,7 +20,6 @@ pub struct Workers {
     pool: rayon::ThreadPool,
     free: Arc<Semaphore>,
     limit: u32,
-    arrivals: Arc<Arrivals>,
 }
 
 /// The right to have some documents in flight; given back when dropped.
@@ -41,7 +39,7 @@ impl Workers {
     pub fn start(max_documents_in_flight: NonZeroU32) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().thread_name(|index| format!("worker-{index}")).build()?;
         let limit = max_documents_in_flight.get();
-        Ok(Self { pool, free: Arc::new(Semaphore::new(limit as usize)), limit, arrivals: Arrivals::new() })
+        Ok(Self { pool, free: Arc::new(Semaphore::new(limit as usize)), limit })
     }
 
     /// The documents in flight, and the most there may be.
@@ -50,24 +48,12 @@ impl Workers {
         (limit.saturating_sub(self.free.available_permits() as u64), limit)
     }
 
-    /// Has a call read whose documents aren't known yet; or refuses it now, if nothing is free, or others that are being read
-    /// are expected to take what is.
+    /// Whether there is no room for a single document: then whatever a call has is refused, and needn't be read.
     ///
     /// # Errors
     /// [`Error::NoRoom`].
-    pub fn expect(&self, wanted: Wanted) -> Result<Arrival, Error> {
-        let n_free = self.free.available_permits();
-        self.arrivals.expect(wanted, n_free).ok_or(Error::NoRoom { limit: self.limit })
-    }
-
-    /// Lets a batch in, or refuses it at once.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`].
-    pub fn admit_batch(&self, n_documents: u32) -> Result<Admission, Error> {
-        let admission = self.admit(n_documents)?;
-        self.arrivals.learn(n_documents);
-        Ok(admission)
+    pub fn check_room(&self) -> Result<(), Error> {
+        if self.free.available_permits() > 0 { Ok(()) } else { Err(Error::NoRoom { limit: self.limit }) }
     }
 
     /// Lets documents in, or refuses them at once.

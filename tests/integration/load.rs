@@ -6,8 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{RpcStatusExt, StatusExt};
 use topicd::api::pb::stream_classify_response::Result as StreamResult;
 
-use crate::raw_http2::{RawClient, begin_call, headers};
-use crate::support::{LONG, TestServer, article, assert_error, batch, eventually, non_zero, request, stream_request};
+use crate::support::{TestServer, article, assert_error, batch, non_zero, request, stream_request};
 
 #[track_caller]
 fn assert_overloaded(status: &Status) {
@@ -42,36 +41,6 @@ async fn documents_over_the_limit_are_refused_at_once_until_others_are_done() {
 
     drop((others, last));
     client.batch_classify(batch(vec![article(); 8])).await.unwrap();
-}
-
-/// Calls whose documents were on their way were all read, and most of them refused then: under overload, reading what nobody would
-/// answer took the time of those that were let in. Who begins to send and doesn't go on keeps nobody out for it.
-#[tokio::test]
-async fn a_call_is_refused_unread_while_those_before_it_will_take_all_room() {
-    let server = TestServer::start_with(|config| {
-        config.limits.max_documents_in_flight = non_zero(8);
-        config.limits.max_batch_documents = non_zero(8);
-    })
-    .await;
-    let mut slow = RawClient::begin(server.address, &[]).await;
-    let client = server.client().await;
-    let classify = || async { client.clone().classify(request(article())).await };
-    let refused = async {
-        let mut streams = (1..).step_by(2);
-        loop {
-            for stream in streams.by_ref().take(8) {
-                let beginning = begin_call(stream, &headers("/topicd.v1.ClassifierService/Classify", &[]));
-                slow.write(&beginning).await.unwrap();
-            }
-            // It is on another connection, and may come before these.
-            if let Err(status) = classify().await {
-                return status;
-            }
-        }
-    };
-    assert_overloaded(&tokio::time::timeout(LONG, refused).await.unwrap());
-    assert_eq!(server.classify.workers().load().0, 0);
-    eventually("those that only began keep others out", || async { classify().await.ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
