@@ -28,7 +28,7 @@ const SUMS: usize = 4;
 
 /// Documents whose projected gradients are within this share of the tolerance, in every lane, are settled: they are left out until the
 /// others are within tolerance, and then all are looked at again. What that saves is in docs/decisions.md, "Settled documents are left
-/// alone".
+/// alone". A document whose dual variable is 0 and whose gradient isn't below 0 is settled, so that the paper's shrinking (§3.2) is part of it.
 const SETTLED_SHARE: f32 = 0.1;
 
 type Lanes = [f32; LANES];
@@ -131,16 +131,6 @@ struct BlockSolver {
     duals: Vec<AlignedLanes>,
 }
 
-/// What lets a document leave the active set, if it holds in every lane.
-#[derive(Clone, Copy)]
-struct Leaving {
-    /// Its dual variable is 0, and its gradient beyond this: "shrinking", §3.2 of the paper. Such a document is settled too; what
-    /// counts is that lanes without a topic keep nobody.
-    beyond: Lanes,
-    /// Its projected gradient is within this.
-    settled: f32,
-}
-
 /// What a pass learns about how far each lane is from its optimum.
 #[derive(Clone, Copy)]
 struct Violations {
@@ -188,7 +178,6 @@ impl BlockSolver {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(params.seed);
         let mut active: Vec<u32> = (0..n_documents as u32).collect();
         let settled = SETTLED_SHARE * params.tolerance;
-        let mut leaving = Leaving { beyond: self.nowhere(), settled };
         // Passes over a few documents count for what they are.
         let mut n_steps_left = params.max_passes.saturating_mul(n_documents.max(1));
         while n_steps_left > 0 {
@@ -198,7 +187,7 @@ impl BlockSolver {
             }
             shuffle(&mut active, &mut random);
             let whole = active.len() == n_documents;
-            let violations = self.pass(rows, c, &mut active, &leaving);
+            let violations = self.pass(rows, c, &mut active, settled);
             let within = |lane: usize| violations.largest[lane] - violations.smallest[lane] <= params.tolerance;
             if (0..self.n_lanes).all(within) {
                 if whole {
@@ -206,27 +195,17 @@ impl BlockSolver {
                 }
                 // Within tolerance on the documents that were left: look at all of them again.
                 active = (0..n_documents as u32).collect();
-                leaving.beyond = self.nowhere();
-            } else {
-                for (beyond, largest) in leaving.beyond.iter_mut().zip(violations.largest).take(self.n_lanes) {
-                    *beyond = if largest > 0.0 { largest } else { f32::INFINITY };
-                }
             }
         }
         false
     }
 
-    /// No document is beyond an infinite bound; lanes without a topic get one that all documents are beyond.
-    fn nowhere(&self) -> Lanes {
-        std::array::from_fn(|lane| if lane < self.n_lanes { f32::INFINITY } else { f32::NEG_INFINITY })
-    }
-
-    /// One step for each active document; those that may leave, do.
-    fn pass(&mut self, rows: &SolverRows, c: f32, active: &mut Vec<u32>, leaving: &Leaving) -> Violations {
+    /// One step for each active document; those that are settled leave.
+    fn pass(&mut self, rows: &SolverRows, c: f32, active: &mut Vec<u32>, settled: f32) -> Violations {
         let mut violations = Violations { largest: [0.0; LANES], smallest: [0.0; LANES] };
         let diagonals =
             Diagonals { negative: 0.5 / c, positive: self.positive_factors.map(|factor| 0.5 / (c * factor)) };
-        let pass = Pass { block: self, rows, active, diagonals: &diagonals, leaving, violations: &mut violations };
+        let pass = Pass { block: self, rows, active, diagonals: &diagonals, settled, violations: &mut violations };
         // With the widest registers that the processor has; the arithmetic, and so the result, is the same with all.
         pulp::Arch::new().dispatch(pass);
         violations
@@ -239,7 +218,7 @@ impl BlockSolver {
         rows: &SolverRows,
         document: usize,
         diagonals: &Diagonals,
-        leaving: &Leaving,
+        settled: f32,
         violations: &mut Violations,
     ) -> bool {
         let row = rows.common.row(document);
@@ -256,10 +235,10 @@ impl BlockSolver {
             let diagonal = diagonal * inverse_weight;
             let dual = duals[lane] * sign;
             let gradient = sign * margins[lane] - 1.0 + dual * diagonal;
-            let is_shrunk = dual == 0.0 && gradient > leaving.beyond[lane];
             let projected = if dual > 0.0 { gradient } else { gradient.min(0.0) };
-            let projected = if is_shrunk { 0.0 } else { projected };
-            stays |= !is_shrunk && projected.abs() > leaving.settled;
+            // Lanes without a topic move nothing.
+            let projected = if lane < self.n_lanes { projected } else { 0.0 };
+            stays |= projected.abs() > settled;
             violations.largest[lane] = violations.largest[lane].max(projected);
             violations.smallest[lane] = violations.smallest[lane].min(projected);
             let optimum = (dual - gradient / (squared_norm + diagonal)).max(0.0);
@@ -281,7 +260,7 @@ struct Pass<'a> {
     rows: &'a SolverRows,
     active: &'a mut Vec<u32>,
     diagonals: &'a Diagonals,
-    leaving: &'a Leaving,
+    settled: f32,
     violations: &'a mut Violations,
 }
 
@@ -293,7 +272,7 @@ impl pulp::WithSimd for Pass<'_> {
         let mut n_kept = 0;
         for place in 0..self.active.len() {
             let document = self.active[place];
-            if self.block.step(self.rows, document as usize, self.diagonals, self.leaving, self.violations) {
+            if self.block.step(self.rows, document as usize, self.diagonals, self.settled, self.violations) {
                 self.active[n_kept] = document;
                 n_kept += 1;
             }
@@ -413,7 +392,7 @@ mod tests {
         assert!(solver.weights().weights.iter().all(|weight| weight.is_finite()));
     }
 
-    /// Whatever was left out on the way (documents by shrinking, topics that were done before the others of their block):
+    /// Whatever was left out on the way (documents that were settled, topics that were done before the others of their block):
     /// in the end no document of any topic has a projected gradient beyond the tolerance.
     #[test]
     fn every_document_is_within_tolerance_in_the_end() {

@@ -390,6 +390,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_with_a_calls_id_is_what_adding_the_id_makes() {
+        let call = RequestId::of_call(&http::HeaderMap::new());
+        let refusals = [Refusal::Draining, Refusal::NoCredential, Refusal::Service(Error::NoRoom { limit: 7 })];
+        for refusal in refusals {
+            let at_once = status_of_call(&refusal, &call);
+            let added = call.add_to(&refusal.into());
+            assert_eq!((at_once.code(), at_once.message()), (added.code(), added.message()));
+            assert_eq!(at_once.details(), added.details());
+            assert_eq!(at_once.metadata().as_ref(), added.metadata().as_ref());
+        }
+    }
+
+    #[test]
     fn tonics_own_statuses_are_told_apart() {
         let read = |status: Status| with_details(status, "/topicd.v1.ClassifierService/Guess");
         let reason = |status: &Status| status.get_details_error_info().unwrap().reason;
