@@ -1,4 +1,5 @@
-//! A response that says when it has ended and how: with its trailers, or, when its caller goes before, as cancelled.
+//! A response that says when it has ended and how: with its trailers, just before these are sent, or, when its caller goes before, as
+//! cancelled.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::service::panic::catch;
 use crate::telemetry::metrics::{Method, Metrics, code_name};
 use crate::telemetry::traces;
 
-/// A call that counts when this is dropped.
+/// A call that counts once: when its end is about to be sent, or when this is dropped before that.
 pub(super) struct MeasuredCall {
     metrics: Arc<Metrics>,
     path: String,
@@ -32,6 +33,7 @@ pub(super) struct MeasuredCall {
     peer: Option<Peer>,
     /// `None`: who calls wasn't found out.
     caller: Option<Caller>,
+    is_ended: bool,
     _open_call: Option<OpenCall>,
 }
 
@@ -53,6 +55,7 @@ impl MeasuredCall {
             request_id,
             peer: request.extensions().get::<Peer>().cloned(),
             caller: None,
+            is_ended: false,
             _open_call: request.extensions().get::<Activity>().map(Activity::open_call),
         }
     }
@@ -97,10 +100,13 @@ impl MeasuredCall {
     pub(super) fn set_code(&mut self, code: Code) {
         self.code = code;
     }
-}
 
-impl Drop for MeasuredCall {
-    fn drop(&mut self) {
+    /// Counts the call and tells it. Before its end is sent, so that who has an answer finds it in the metrics and in the audit log, and
+    /// what one caller does after the other is told in this order.
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
         let took = self.begun.elapsed();
         let _entered = self.span.enter();
         traces::record_end(&self.span, self.code, code_name(self.code));
@@ -108,6 +114,12 @@ impl Drop for MeasuredCall {
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(code = ?self.code, microseconds, "call");
         audit::log(self.caller.as_ref(), self.peer.as_ref(), self.method.name(), self.code);
+    }
+}
+
+impl Drop for MeasuredCall {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -119,7 +131,11 @@ pub(super) struct MeasuredBody {
 }
 
 impl MeasuredBody {
-    pub(super) fn new(body: Body, call: MeasuredCall) -> Self {
+    pub(super) fn new(body: Body, mut call: MeasuredCall) -> Self {
+        // Its header is all there is.
+        if http_body::Body::is_end_stream(&body) {
+            call.end();
+        }
         Self { body: Some(body), call }
     }
 }
@@ -146,10 +162,14 @@ impl http_body::Body for MeasuredBody {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     call.end_with(trailers);
+                    call.end();
                 }
             }
-            Some(Err(status)) => call.set_code(status.code()),
-            None => {}
+            Some(Err(status)) => {
+                call.set_code(status.code());
+                call.end();
+            }
+            None => call.end(),
         }
         Poll::Ready(frame)
     }
