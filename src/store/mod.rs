@@ -69,7 +69,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Memory that the connection that writes keeps pages of the database in, as SQLite wants it: in KiB, negative. Imports touch the
 /// index all over.
-const WRITER_CACHE_SIZE: &str = "-16384";
+const WRITER_CACHE_SIZE: &str = "-4096";
 
 /// The same for each connection that reads: what they read they read once, and the operating system keeps it too.
 const READER_CACHE_SIZE: &str = "-2048";
