@@ -16,7 +16,7 @@ use crate::dataset::{Dataset, LabelKind, cross_validation_folds};
 use crate::features::counts::{Postings, TermKind};
 use crate::features::weighting::weigh_terms;
 use crate::features::{SparseRows, TermCounts};
-use crate::linear::{LinearSvmParams, OneVsRestSolver};
+use crate::linear::{LinearSvmParams, LinearSvmValidParams, OneVsRestSolver};
 use crate::targets::Targets;
 use crate::training_config::TrainingConfig;
 
@@ -30,6 +30,9 @@ const N_ALWAYS_TRIED: usize = 3;
 const MIN_GAIN: f64 = 0.001;
 /// Documents under which folds say nothing about C.
 const MIN_DOCUMENTS_TO_SEARCH: usize = 30;
+/// Held-out documents that tell which C is better: where a fold has as many, C is looked for in the first one alone. What that saves and
+/// costs is in docs/decisions.md, "One fold is enough to find C".
+const MIN_HELD_OUT_TO_SEARCH: usize = 3_000;
 /// What is used when C can't be searched for.
 const DEFAULT_C: f32 = 0.5;
 
@@ -64,40 +67,21 @@ pub(super) fn cross_validate(
     };
     let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
     let mut solvers = folds
-        .iter()
+        .par_iter()
         .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, Some(&fold.weights), &params))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut best: Option<(f64, f32, Array2<f64>)> = None;
-    for (step, &c) in candidates.iter().enumerate() {
-        progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
-        // Each fold goes on from its solution for the smaller C.
-        let fold_scores: Vec<Array2<f64>> = solvers
-            .par_iter_mut()
-            .zip(&folds)
-            .map(|(solver, fold)| {
-                solver.solve(c, &params, &|| progress.is_cancelled());
-                fold.score_held_out(solver)
-            })
-            .collect();
-        if progress.is_cancelled() {
-            return Err(TrainError::Cancelled);
-        }
-        let mut scores = Array2::zeros((dataset.targets().n_documents(), dataset.topics().len()));
-        for (fold, fold_scores) in folds.iter().zip(&fold_scores) {
-            for (&document, row) in fold.held_out.iter().zip(fold_scores.rows()) {
-                scores.row_mut(document as usize).assign(&row);
-            }
-        }
-        let quality = quality(&scores, dataset);
-        let gain = best.as_ref().map_or(f64::INFINITY, |(best, ..)| quality - best);
-        if gain > 0.0 {
-            best = Some((quality, c, scores));
-        }
-        if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
-            break;
+    let is_one_enough = candidates.len() > 1 && folds[0].held_out.len() >= MIN_HELD_OUT_TO_SEARCH;
+    let n_searched = if is_one_enough { 1 } else { N_FOLDS };
+    let (searched, others) = solvers.split_at_mut(n_searched);
+    let (c, mut fold_scores) =
+        search(searched, &folds[..n_searched], dataset.label_kind(), &candidates, &params, progress)?;
+    fold_scores.extend(solve_and_score(others, &folds[n_searched..], c, &params, progress)?);
+    let mut scores = Array2::zeros((dataset.targets().n_documents(), dataset.topics().len()));
+    for (fold, fold_scores) in folds.iter().zip(&fold_scores) {
+        for (&document, row) in fold.held_out.iter().zip(fold_scores.rows()) {
+            scores.row_mut(document as usize).assign(&row);
         }
     }
-    let (_, c, scores) = best.ok_or(TrainError::Cancelled)?;
     let mut known_shares = vec![0.0; scores.nrows()];
     for fold in &folds {
         fold.held_out
@@ -108,12 +92,55 @@ pub(super) fn cross_validate(
     Ok(OutOfFold { c, scores, known_shares })
 }
 
+/// The C of the candidates whose scores are best in these folds, and these scores.
+fn search(
+    solvers: &mut [OneVsRestSolver],
+    folds: &[Fold],
+    label_kind: LabelKind,
+    candidates: &[f32],
+    params: &LinearSvmValidParams,
+    progress: &dyn Progress,
+) -> Result<(f32, Vec<Array2<f64>>), TrainError> {
+    let mut best: Option<(f64, f32, Vec<Array2<f64>>)> = None;
+    for (step, &c) in candidates.iter().enumerate() {
+        progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
+        let scores = solve_and_score(solvers, folds, c, params, progress)?;
+        let quality = quality(scores.iter().zip(folds.iter().map(|fold| &fold.held_out_targets)), label_kind);
+        let gain = best.as_ref().map_or(f64::INFINITY, |(best, ..)| quality - best);
+        if gain > 0.0 {
+            best = Some((quality, c, scores));
+        }
+        if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
+            break;
+        }
+    }
+    let (_, c, scores) = best.ok_or(TrainError::Cancelled)?;
+    Ok((c, scores))
+}
+
+/// The scores of what each fold holds out, by its model with this C. A solver goes on from its solution for the C before.
+fn solve_and_score(
+    solvers: &mut [OneVsRestSolver],
+    folds: &[Fold],
+    c: f32,
+    params: &LinearSvmValidParams,
+    progress: &dyn Progress,
+) -> Result<Vec<Array2<f64>>, TrainError> {
+    let score = |(solver, fold): (&mut OneVsRestSolver, &Fold)| {
+        solver.solve(c, params, &|| progress.is_cancelled());
+        fold.score_held_out(solver)
+    };
+    let scores = solvers.par_iter_mut().zip(folds).map(score).collect();
+    if progress.is_cancelled() { Err(TrainError::Cancelled) } else { Ok(scores) }
+}
+
 /// One fold: what is learned from, and what is scored.
 struct Fold {
     rows: SparseRows,
     targets: Targets,
     weights: Vec<f32>,
     held_out: Vec<u32>,
+    held_out_targets: Targets,
     /// The features that held-out documents hold, and their rows with these for all features.
     held_out_features: Vec<u32>,
     held_out_rows: SparseRows,
@@ -148,6 +175,7 @@ impl Fold {
             rows: counts.rows(&training, &weights),
             targets: dataset.targets().select(&training),
             weights: training.iter().map(|&document| document_weights[document as usize]).collect(),
+            held_out_targets: dataset.targets().select(&held_out),
             held_out_features,
             held_out_rows,
             held_out,
@@ -169,25 +197,24 @@ pub(super) fn highest(row: ArrayView1<'_, f64>) -> (usize, f64) {
     row.iter().enumerate().fold((0, f64::NEG_INFINITY), higher)
 }
 
-/// What C is chosen by: accuracy of the highest score, or micro-F1 of the scores above 0.
-fn quality(scores: &Array2<f64>, dataset: &Dataset) -> f64 {
-    let targets = dataset.targets();
-    match dataset.label_kind() {
-        LabelKind::SingleLabel => {
-            let is_right = |(document, row): (usize, ArrayView1<'_, f64>)| {
-                usize::from(targets.of(document).first() == Some(&(highest(row).0 as u32)))
-            };
-            scores.axis_iter(Axis(0)).enumerate().map(is_right).sum::<usize>() as f64 / scores.nrows().max(1) as f64
-        }
-        LabelKind::MultiLabel => {
-            let (mut n_hits, mut n_assigned) = (0, 0);
-            for ((document, topic), &score) in scores.indexed_iter() {
-                n_assigned += usize::from(score > 0.0);
-                n_hits += usize::from(score > 0.0 && targets.has(document, topic));
+/// What C is chosen by: accuracy of the highest score, or micro-F1 of the scores above 0, over all documents that are given.
+fn quality<'a>(scored: impl Iterator<Item = (&'a Array2<f64>, &'a Targets)>, label_kind: LabelKind) -> f64 {
+    let (mut n_documents, mut n_right) = (0, 0);
+    let (mut n_labels, mut n_hits, mut n_assigned) = (0, 0, 0);
+    for (scores, targets) in scored {
+        n_documents += scores.nrows();
+        n_labels += targets.documents_per_topic().iter().sum::<usize>();
+        for (document, row) in scores.axis_iter(Axis(0)).enumerate() {
+            n_right += usize::from(targets.of(document).first() == Some(&(highest(row).0 as u32)));
+            for (topic, _) in row.iter().enumerate().filter(|&(_, &score)| score > 0.0) {
+                n_assigned += 1;
+                n_hits += usize::from(targets.has(document, topic));
             }
-            let n_labels: usize = targets.documents_per_topic().iter().sum();
-            2.0 * n_hits as f64 / (n_assigned + n_labels).max(1) as f64
         }
+    }
+    match label_kind {
+        LabelKind::SingleLabel => n_right as f64 / n_documents.max(1) as f64,
+        LabelKind::MultiLabel => 2.0 * n_hits as f64 / (n_assigned + n_labels).max(1) as f64,
     }
 }
 
@@ -218,6 +245,9 @@ mod tests {
     #[test]
     fn quality_is_accuracy_or_micro_f1() {
         let single = dataset((0..8).map(|i| (i.to_string(), vec![if i % 2 == 0 { "a" } else { "b" }])));
+        let quality = |scores: &Array2<f64>, dataset: &Dataset| {
+            quality([(scores, dataset.targets())].into_iter(), dataset.label_kind())
+        };
         assert_eq!(quality(&scores(&single, 2), &single), 0.75);
         let several = dataset((0..4).map(|i| (i.to_string(), vec!["a", "b"])).chain([("x".into(), vec!["c"])]));
         assert_eq!(quality(&scores(&several, 0), &several), 1.0);

@@ -7,9 +7,9 @@ pub enum Stage {
     CountingTerms,
     /// Cross-validation: choosing C, and out-of-fold scores.
     CrossValidation,
-    /// Fitting probabilities and measuring.
+    /// Fitting probabilities, while the fit on all documents begins.
     Calibration,
-    /// Fitting on all documents.
+    /// Fitting on all documents, and measuring.
     FinalFit,
 }
 
@@ -29,15 +29,15 @@ impl Stage {
 /// corpora that the recipe was measured on.
 pub fn fraction_of_training(stage: Stage, fraction: f64) -> f64 {
     let (start, end) = match stage {
-        Stage::CountingTerms => (0.0, 0.1),
-        Stage::CrossValidation => (0.1, 0.65),
-        Stage::Calibration => (0.65, 0.85),
-        Stage::FinalFit => (0.85, 1.0),
+        Stage::CountingTerms => (0.0, 0.25),
+        Stage::CrossValidation => (0.25, 0.7),
+        Stage::Calibration => (0.7, 0.8),
+        Stage::FinalFit => (0.8, 1.0),
     };
     start + (end - start) * fraction
 }
 
-/// Is told how a training goes on; called from the training's thread.
+/// Is told how a training goes on; called from the training's threads, by one at a time.
 pub trait Progress: Sync {
     /// A stage is `fraction` (0 to 1) done.
     fn report(&self, stage: Stage, fraction: f64);

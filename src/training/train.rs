@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use zerocopy::little_endian::F32;
 
 use super::error::TrainError;
-use super::out_of_fold::cross_validate;
+use super::out_of_fold::{OutOfFold, cross_validate};
 use super::progress::{Progress, Stage};
 use super::reference::reference;
 use crate::abstention::Abstention;
@@ -56,21 +56,27 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
     let postings = counts.postings();
     let out_of_fold = cross_validate(dataset, &counts, &postings, config, progress)?;
     progress.report(Stage::Calibration, 0.0);
-    let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset);
-    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
-    let mut abstention = Abstention::default().with_usual(&dataset.documents(), &out_of_fold.known_shares);
-    if single_label {
-        abstention =
-            abstention.with_thresholds(&predictions.probabilities, dataset.targets(), config.selective_accuracy);
-    }
-    progress.report(Stage::FinalFit, 0.0);
+    // Neither needs the other, and fitting a few blocks of topics alone leaves threads idle.
+    let (answer, fitted) = rayon::join(
+        || {
+            let answer = Answer::fit(&out_of_fold, dataset, config);
+            progress.report(Stage::FinalFit, 0.0);
+            answer
+        },
+        || {
+            let term_weights = weigh_all(dataset, &counts, &postings, config);
+            let fitted = fit_all(dataset, &counts, &term_weights, config, out_of_fold.c, progress);
+            fitted.map(|(vectorizer, weights)| (term_weights, vectorizer, weights))
+        },
+    );
+    let (term_weights, vectorizer, weights) = fitted?;
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
+    let Answer { calibrator, decision_rule, abstention, predictions } = answer;
+    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
     let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
-    let term_weights = weigh_all(dataset, &counts, &postings, config);
     let reference = reference(&predictions, &counts, &postings, &term_weights);
-    let (vectorizer, weights) = fit_all(dataset, &counts, &term_weights, config, out_of_fold.c, progress)?;
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         n_documents: dataset.targets().n_documents(),
@@ -109,6 +115,26 @@ fn evaluate_held_out(mut classifier: Classifier, dataset: &Dataset) -> Classifie
         classifier.provenance.n_documents_of_topics = dataset.targets().documents_per_topic();
     }
     classifier
+}
+
+/// What turns scores into answers, and the answers to the documents.
+struct Answer {
+    calibrator: Calibrator,
+    decision_rule: DecisionRule,
+    abstention: Abstention,
+    predictions: Predictions,
+}
+
+impl Answer {
+    fn fit(out_of_fold: &OutOfFold, dataset: &Dataset, config: &TrainingConfig) -> Self {
+        let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset);
+        let mut abstention = Abstention::default().with_usual(&dataset.documents(), &out_of_fold.known_shares);
+        if dataset.label_kind() == LabelKind::SingleLabel {
+            abstention =
+                abstention.with_thresholds(&predictions.probabilities, dataset.targets(), config.selective_accuracy);
+        }
+        Self { calibrator, decision_rule, abstention, predictions }
+    }
 }
 
 /// What turns scores into answers, and the answers to these scores by what was fitted on others.
@@ -174,14 +200,21 @@ fn fit_all(
     let records = counts.rows(&all_documents(dataset), weights);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
     let mut solver = OneVsRestSolver::new(&records, dataset.targets(), Some(&dataset.weights()), &params)?;
-    solver.solve(c, &params, &|| progress.is_cancelled());
-    if progress.is_cancelled() {
-        return Err(TrainError::Cancelled);
-    }
     let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
     if kept.is_empty() {
         return Err(TrainError::NoTerms);
     }
+    // The solver has a thread to spare for the vocabulary whenever it fits the last block of topics.
+    let (_, vectorizer) =
+        rayon::join(|| solver.solve(c, &params, &|| progress.is_cancelled()), || vectorizer(counts, &kept, weights));
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
+    Ok((vectorizer?, solver.weights_of(&kept).quantize_all()))
+}
+
+/// With the terms that are kept, and their weights.
+fn vectorizer(counts: &TermCounts, kept: &[u32], weights: &[f32]) -> Result<Vectorizer, TrainError> {
     let terms = |kind: TermKind| {
         let of_kind = kept.iter().filter(|&&feature| counts.kind(feature) == kind);
         of_kind.map(|&feature| counts.term(feature)).collect::<Vec<String>>()
@@ -190,8 +223,7 @@ fn fit_all(
         [TermKind::Unigram, TermKind::Bigram, TermKind::CharacterNgram].map(terms);
     let vocabulary = Vocabulary::new(&unigrams, &bigrams, &character_ngrams)?;
     let kept_weights: Vec<F32> = kept.iter().map(|&feature| F32::new(weights[feature as usize])).collect();
-    let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)?;
-    Ok((vectorizer, solver.weights_of(&kept).quantize_all()))
+    Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)
 }
 
 /// Identifies documents, labels, weights and which documents are held out, whatever order they came in.
