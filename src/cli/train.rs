@@ -18,7 +18,6 @@ use super::stored::{self, DataDirArgs};
 use super::{CommandResult, evaluation_table, issue_table, label_ranking, train_remote};
 use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
-use crate::cancellation::never;
 use crate::classifier::Classifier;
 use crate::dataset::issues::{DataIssue, find_issues};
 use crate::dataset::{Dataset, Intake, LabelKind};
@@ -28,7 +27,7 @@ use crate::formats::ReadOutcome;
 use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::report;
-use crate::training::{Findings, Progress, Stage, Trained, fraction_of_training, train};
+use crate::training::{Progress, Stage, Trained, fraction_of_training, train_and_look_through};
 use crate::training_config::{DEFAULT_SELECTIVE_ACCURACY, TrainingConfig};
 
 /// What `topicd train` is told.
@@ -256,8 +255,7 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let mut data_issues = find_issues(&outcome.examples);
     let dataset = Dataset::with_options(outcome.examples, config.dataset_options())?;
     let bar = StageBar::new();
-    let Trained { classifier, out_of_fold } = train(&dataset, &config, &bar)?;
-    let findings = Findings::of(&dataset, &out_of_fold, &never);
+    let (Trained { classifier, .. }, findings) = train_and_look_through(&dataset, &config, &bar)?;
     bar.finish();
     data_issues.extend(findings.issues);
     let model_bytes = file.write(&classifier)?;

@@ -1,13 +1,18 @@
 //! What a training finds out about its documents, the same for every way in. What shows before a training does in
 //! [`crate::dataset::issues::find_issues`].
 
-use crate::cancellation::IsCancelled;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error::TrainError;
+use super::progress::Progress;
+use super::train::{Trained, train};
 use crate::dataset::issues::{
     DataIssue, FEW_DOCUMENTS, find_near_repetitions, find_small_topics, find_suspected_mislabels,
 };
 use crate::dataset::{Dataset, LabelKind};
 use crate::document::Topic;
-use crate::evaluation::{LabelRanking, Predictions, rank_unlikely_labels};
+use crate::evaluation::{LabelRanking, rank_unlikely_labels};
+use crate::training_config::TrainingConfig;
 
 /// What a training finds out about its documents.
 #[derive(Debug, Clone)]
@@ -19,16 +24,30 @@ pub struct Findings {
     pub label_ranking: LabelRanking,
 }
 
-impl Findings {
-    /// Looks through the documents that were trained on, and through predictions of each by models that never saw it.
-    /// Told to stop, it returns early, and what it returns means nothing.
-    pub fn of(dataset: &Dataset, out_of_fold: &Predictions, is_cancelled: IsCancelled<'_>) -> Self {
-        let names = dataset.topics().iter().map(Topic::as_str);
-        let mut issues = find_small_topics(names.zip(dataset.targets().documents_per_topic()));
-        issues.extend(find_near_repetitions(dataset, is_cancelled));
-        let single_label = dataset.label_kind() == LabelKind::SingleLabel;
-        let label_ranking = rank_unlikely_labels(out_of_fold, dataset.targets(), single_label, FEW_DOCUMENTS);
-        issues.extend(find_suspected_mislabels(dataset, &label_ranking));
-        Self { issues, label_ranking }
+/// Trains as [`train`] does and looks through the documents: for those that are nearly the same beside it, on threads that it leaves
+/// idle, and then through predictions of each document by models that never saw it.
+///
+/// # Errors
+/// [`TrainError`]; cancelling is one.
+pub fn train_and_look_through(
+    dataset: &Dataset,
+    config: &TrainingConfig,
+    progress: &dyn Progress,
+) -> Result<(Trained, Findings), TrainError> {
+    let has_failed = AtomicBool::new(false);
+    let (trained, near_repetitions) = rayon::join(
+        || train(dataset, config, progress).inspect_err(|_| has_failed.store(true, Ordering::Relaxed)),
+        || find_near_repetitions(dataset, &|| progress.is_cancelled() || has_failed.load(Ordering::Relaxed)),
+    );
+    let trained = trained?;
+    if progress.is_cancelled() {
+        return Err(TrainError::Cancelled);
     }
+    let names = dataset.topics().iter().map(Topic::as_str);
+    let mut issues = find_small_topics(names.zip(dataset.targets().documents_per_topic()));
+    issues.extend(near_repetitions);
+    let single_label = dataset.label_kind() == LabelKind::SingleLabel;
+    let label_ranking = rank_unlikely_labels(&trained.out_of_fold, dataset.targets(), single_label, FEW_DOCUMENTS);
+    issues.extend(find_suspected_mislabels(dataset, &label_ranking));
+    Ok((trained, Findings { issues, label_ranking }))
 }

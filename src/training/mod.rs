@@ -9,7 +9,7 @@ mod train;
 mod verify;
 
 pub use error::TrainError;
-pub use findings::Findings;
+pub use findings::{Findings, train_and_look_through};
 pub use progress::{Progress, Silent, Stage, fraction_of_training};
 pub use train::{Trained, train};
 pub use verify::{Difference, verify};

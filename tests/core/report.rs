@@ -4,7 +4,7 @@ use topicd::dataset::issues::find_issues;
 use topicd::dataset::{Dataset, DatasetOptions, LabelKind};
 use topicd::document::{Document, LabeledDocument, Topic};
 use topicd::report;
-use topicd::training::{Findings, Silent, Trained, train};
+use topicd::training::{Silent, train_and_look_through};
 use topicd::training_config::TrainingConfig;
 
 use crate::corpus::news_like_corpus;
@@ -13,9 +13,9 @@ fn page(examples: Vec<LabeledDocument>, label_kind: Option<LabelKind>) -> String
     let mut issues = find_issues(&examples);
     let options = DatasetOptions { label_kind, ..DatasetOptions::default() };
     let dataset = Dataset::with_options(examples, options).unwrap();
-    let Trained { classifier, out_of_fold } = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
-    issues.extend(Findings::of(&dataset, &out_of_fold, &topicd::cancellation::never).issues);
-    report::html(&classifier, &issues).unwrap()
+    let (trained, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    issues.extend(findings.issues);
+    report::html(&trained.classifier, &issues).unwrap()
 }
 
 fn count(page: &str, what: &str) -> usize {

@@ -10,7 +10,7 @@ use topicd::dataset::issues::IssueKind;
 use topicd::dataset::{Dataset, DatasetOptions, LabelKind};
 use topicd::document::{ContentHash, Document, DocumentWeight, LabeledDocument, Split};
 use topicd::evaluation::EvaluationSource;
-use topicd::training::{Findings, Progress, Silent, Stage, TrainError, train};
+use topicd::training::{Findings, Progress, Silent, Stage, TrainError, train, train_and_look_through};
 use topicd::training_config::{ConfigError, TrainingConfig};
 
 use crate::corpus::{dataset, labeled, news_like_corpus, shuffle_labels, with_threads};
@@ -81,8 +81,7 @@ fn planted_mislabels_are_found() {
         .map(|(topics, example)| LabeledDocument::new(example.document.clone(), topics))
         .collect();
     let dataset = dataset(&planted);
-    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
-    let findings = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never);
+    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
     let true_topic = |document: usize| {
         let text = dataset.documents()[document].text();
         let place = clean.iter().position(|example| example.document.text() == text).unwrap();
@@ -117,8 +116,7 @@ fn missing_and_superfluous_topics_are_found() {
         });
         Dataset::new(planted).unwrap()
     };
-    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
-    let findings = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never);
+    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
     let is_planted = |document: usize| {
         let example = clean.iter().find(|example| example.document == *dataset.documents()[document]).unwrap();
         let topics = dataset.targets().of(document).iter().map(|&topic| &dataset.topics()[topic as usize]);
@@ -248,8 +246,7 @@ fn leaks_are_found() {
     corpus.push(example(2, "twice", Split::Training));
     corpus.push(example(41, "beside", Split::HeldOut));
     let dataset = dataset(&corpus);
-    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
-    let issues = Findings::of(&dataset, &trained.out_of_fold, &topicd::cancellation::never).issues;
+    let (_, Findings { issues, .. }) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
     let found = |kind| issues.iter().find(|issue| issue.kind == kind).unwrap();
     let leak = found(IssueKind::Leak);
     assert_eq!((leak.n_documents, &*leak.documents[0].name.document_id), (1, "again"));

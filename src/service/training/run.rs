@@ -21,7 +21,7 @@ use crate::dataset::issues::{DataIssue, find_issues};
 use crate::document::LabeledDocument;
 use crate::store::{JobState, NewArtifact, NewVersion, Store, VersionOrigin};
 use crate::targets::Targets;
-use crate::training::{Findings, Progress, TrainError, train};
+use crate::training::{Progress, TrainError, train_and_look_through};
 use crate::training_config::TrainingConfig;
 
 /// What a job trains on.
@@ -255,11 +255,11 @@ fn prepare(
             "there are {n_topics} topics; the limit max_topics is {max_topics}"
         ))));
     }
-    let trained = train(&dataset, config, job).map_err(|error| match error {
+    let (trained, findings) = train_and_look_through(&dataset, config, job).map_err(|error| match error {
         TrainError::Cancelled => End::Stopped,
         error => End::Failed(unusable(error.to_string())),
     })?;
-    report(Findings::of(&dataset, &trained.out_of_fold, &|| job.is_cancelled()).issues);
+    report(findings.issues);
     let documents = dataset.documents();
     let self_test = SelfTest::record(&trained.classifier, &documents);
     let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::SelfTestFailed, message });
