@@ -14,7 +14,7 @@ const EXPONENT_BIAS: f64 = 1023.0;
 const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
-/// 1 / n! for n from 12 down to 0: with |r| ≤ ln 2 / 2, what Taylor's series leaves out is below 2·10⁻¹⁶ of eʳ.
+/// 1 / n! for n from 12 down to 0: with |r| ≤ ln 2 / 2, what Taylor's series leaves out is below 3·10⁻¹⁶ of eʳ.
 const TAYLOR: [f64; 13] = [
     1.0 / 479_001_600.0,
     1.0 / 39_916_800.0,
@@ -31,10 +31,11 @@ const TAYLOR: [f64; 13] = [
     1.0,
 ];
 
-/// eˣ for x from -708 to 0, within 10⁻¹⁵ of it; below that as at -708, 3·10⁻³⁰⁸. x = k ln 2 + r, eˣ = 2ᵏ eʳ.
+/// eˣ for x from -600 to 0, within 10⁻¹⁵ of it; below that as at -600, 3·10⁻²⁶¹: what is multiplied with it is still a normal number,
+/// with which processors are fast. x = k ln 2 + r, eˣ = 2ᵏ eʳ.
 #[inline(always)]
 pub(super) fn exponential(x: f64) -> f64 {
-    let x = x.max(-708.0);
+    let x = x.max(-600.0);
     let shifted = x * std::f64::consts::LOG2_E + (ROUNDING + EXPONENT_BIAS);
     let k = shifted - (ROUNDING + EXPONENT_BIAS);
     let r = (x - k * LN_2_HIGH) - k * LN_2_LOW;
@@ -48,7 +49,7 @@ mod tests {
 
     #[test]
     fn it_is_e_to_the_x() {
-        for step in 0..=70_800_000 {
+        for step in 0..=60_000_000 {
             if step % 97 == 0 || step < 100_000 {
                 let x = -f64::from(step) / 100_000.0;
                 let (found, expected) = (exponential(x), x.exp());
@@ -56,7 +57,7 @@ mod tests {
             }
         }
         assert_eq!(exponential(0.0), 1.0);
-        assert!([-709.0, -1e300, f64::NEG_INFINITY].iter().all(|&x| exponential(x) == exponential(-708.0)));
-        assert!(exponential(-708.0) < 1e-307);
+        assert!([-601.0, -1e300, f64::NEG_INFINITY].iter().all(|&x| exponential(x) == exponential(-600.0)));
+        assert!(exponential(-600.0) < 1e-260);
     }
 }

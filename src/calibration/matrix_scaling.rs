@@ -7,43 +7,51 @@
 
 use std::cell::RefCell;
 
-use argmin::core::{CostFunction, Error, Executor, Gradient, State};
+use argmin::core::{ArgminError, CostFunction, Error, Executor, Gradient, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
 use super::exponential::{LANES, Lanes, exponential};
+use crate::cancellation::IsCancelled;
 
 /// Past steps that L-BFGS remembers, as in linfa-logistic.
 const N_REMEMBERED: usize = 10;
-/// The length of the gradient of the mean loss at which fitting stops: a tenth of it takes twice the iterations and changes nothing out of
-/// sample. Corpora of 8 to 20 topics take 16 to 40, one of 52 takes 92.
+/// The length of the gradient of the mean loss at which fitting stops, and the iterations after which it stops all the same. What more of
+/// either gains, it doesn't gain out of sample: docs/decisions.md, "Calibration".
 const GRADIENT_TOLERANCE: f64 = 1e-3;
-const MAX_ITERATIONS: u64 = 100;
+const MAX_ITERATIONS: u64 = 30;
 
 /// Documents whose loss one thread adds up. The sums of the chunks are added in their order, so that threads don't change the bits.
 const DOCUMENTS_PER_CHUNK: usize = 1024;
 
 /// (Scores + 1) × classes, the weights and then the biases: fitted to documents × scores and each document's class, below the number of
-/// columns of `start`, from where it goes. `strength` is that of L2, per document, on the weights alone. `None` if a score isn't a finite
-/// number, with which the line search would look on for ever, or if it finds no way down.
-pub(super) fn fit(scores: &Array2<f64>, classes: &[usize], strength: f64, start: &Array2<f64>) -> Option<Array2<f64>> {
+/// columns of `start`, from where it goes. `strength` is that of L2, per document, on the weights alone. Where the line search fails, it is
+/// the best point until then; `None` where there is nothing to fit to, or a score is so large that sums aren't finite, with which the
+/// line search would look on for ever. Told to stop, it returns early, and what it returns means nothing.
+pub(super) fn fit(
+    mut scores: Array2<f64>,
+    classes: &[usize],
+    strength: f64,
+    start: Array2<f64>,
+    is_cancelled: IsCancelled<'_>,
+) -> Option<Array2<f64>> {
+    // About their means, the weights say nothing of the biases: it takes a third of the iterations.
+    let means = scores.mean_axis(Axis(0))?;
+    scores -= &means;
     if !scores.iter().all(|score| score.is_finite()) {
         return None;
     }
-    let (n_scores, n_classes) = (scores.ncols(), start.ncols());
-    // About their means, the weights say nothing of the biases: it takes a third of the iterations.
-    let means = scores.mean_axis(Axis(0))?;
-    let centered = scores - &means;
-    let loss = Loss { scores: centered.as_slice()?, n_scores, classes, n_classes, strength };
-    let problem = Problem { loss, last: RefCell::default() };
+    let (n_scores, shape) = (scores.ncols(), start.dim());
+    let loss = Loss { scores: scores.as_slice()?, n_scores, classes, n_classes: shape.1, strength };
+    let problem = Problem { loss, last: RefCell::default(), is_cancelled };
     let optimizer =
         LBFGS::new(MoreThuenteLineSearch::new(), N_REMEMBERED).with_tolerance_grad(GRADIENT_TOLERANCE).ok()?;
-    let begin = Array1::from_iter(with_biases_moved(start.clone(), &means));
+    let begin = Array1::from_iter(with_biases_moved(start, &means));
     let executor = Executor::new(problem, optimizer).configure(|state| state.param(begin).max_iters(MAX_ITERATIONS));
     let fitted = executor.timer(false).run().ok()?;
-    let best = Array2::from_shape_vec(start.dim(), fitted.state.get_best_param()?.to_vec()).ok()?;
+    let best = Array2::from_shape_vec(shape, fitted.state.get_best_param()?.to_vec()).ok()?;
     Some(with_biases_moved(best, &-means))
 }
 
@@ -69,6 +77,7 @@ struct Problem<'a> {
     loss: Loss<'a>,
     /// The point that was asked for last.
     last: RefCell<Option<Evaluated>>,
+    is_cancelled: IsCancelled<'a>,
 }
 
 struct Evaluated {
@@ -104,22 +113,27 @@ impl Loss<'_> {
 
     /// A point with its rows in blocks; what there is too much of the last one are classes that are next to impossible.
     fn blocks(&self, point: &Array1<f64>) -> Vec<Lanes> {
-        let numbers = point.as_slice().unwrap_or_default();
         let n_blocks = self.n_classes.div_ceil(LANES);
         let mut blocks = vec![[0.0; LANES]; (self.n_scores + 1) * n_blocks];
         blocks[self.n_scores * n_blocks..].fill([f64::MIN; LANES]);
-        for (block_row, row) in blocks.chunks_exact_mut(n_blocks).zip(numbers.chunks_exact(self.n_classes)) {
-            block_row.as_flattened_mut()[..self.n_classes].copy_from_slice(row);
-        }
+        let places = blocks.chunks_exact_mut(n_blocks).flat_map(|row| &mut row.as_flattened_mut()[..self.n_classes]);
+        places.zip(point).for_each(|(place, &number)| *place = number);
         blocks
     }
 }
 
 impl Problem<'_> {
-    fn evaluated<T>(&self, point: &Array1<f64>, get: impl FnOnce(&Evaluated) -> T) -> T {
+    /// An error, with which the optimiser stops, when it is told to stop.
+    fn evaluated<T>(&self, point: &Array1<f64>, get: impl FnOnce(&Evaluated) -> T) -> Result<T, Error> {
         let mut last = self.last.borrow_mut();
-        let known = last.take().filter(|last| last.point == point);
-        get(last.insert(known.unwrap_or_else(|| self.loss.at(point))))
+        let evaluated = match last.take().filter(|last| last.point == point) {
+            Some(known) => known,
+            None if (self.is_cancelled)() => {
+                return Err(ArgminError::ConditionViolated { text: "cancelled".to_owned() }.into());
+            }
+            None => self.loss.at(point),
+        };
+        Ok(get(last.insert(evaluated)))
     }
 }
 
@@ -128,7 +142,7 @@ impl CostFunction for Problem<'_> {
     type Output = f64;
 
     fn cost(&self, point: &Array1<f64>) -> Result<f64, Error> {
-        Ok(self.evaluated(point, |evaluated| evaluated.cost))
+        self.evaluated(point, |evaluated| evaluated.cost)
     }
 }
 
@@ -137,7 +151,7 @@ impl Gradient for Problem<'_> {
     type Gradient = Array1<f64>;
 
     fn gradient(&self, point: &Array1<f64>) -> Result<Array1<f64>, Error> {
-        Ok(self.evaluated(point, |evaluated| evaluated.gradient.clone()))
+        self.evaluated(point, |evaluated| evaluated.gradient.clone())
     }
 }
 
@@ -208,6 +222,8 @@ fn off_target(row: &mut [Lanes], class: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use linfa::dataset::Dataset;
     use linfa::traits::Fit;
     use linfa_logistic::MultiLogisticRegression;
@@ -216,20 +232,24 @@ mod tests {
     use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
+    use crate::cancellation::never;
 
-    /// Scores that are high for the class, or for the next one, and more documents than a chunk.
+    const N_SCORES: usize = 7;
+    const N_CLASSES: usize = 6;
+
+    /// Seven scores, high for one of the six classes, or for the next one, and more documents than a chunk.
     fn problem() -> (Array2<f64>, Vec<usize>) {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
-        let classes: Vec<usize> = (0..2 * DOCUMENTS_PER_CHUNK + 77).map(|document| document / 3 % 4).collect();
-        let scores = Array2::from_shape_fn((classes.len(), 4), |(document, score)| {
-            let near = f64::from((classes[document] + usize::from(document % 3 == 0)) % 4 == score);
+        let classes: Vec<usize> = (0..2 * DOCUMENTS_PER_CHUNK + 77).map(|document| document / 3 % N_CLASSES).collect();
+        let scores = Array2::from_shape_fn((classes.len(), N_SCORES), |(document, score)| {
+            let near = f64::from((classes[document] + usize::from(document % 3 == 0)) % N_CLASSES == score);
             near + random.r#gen::<f64>()
         });
         (scores, classes)
     }
 
     fn identity() -> Array2<f64> {
-        concatenate![Axis(0), Array2::eye(4), Array2::zeros((1, 4))]
+        Array2::from_shape_fn((N_SCORES + 1, N_CLASSES), |(score, class)| f64::from(score == class))
     }
 
     #[test]
@@ -243,7 +263,7 @@ mod tests {
             .gradient_tolerance(1e-9)
             .fit(&Dataset::new(scores.clone(), Array1::from(classes.clone())))
             .unwrap();
-        let fitted = fit(&scores, &classes, strength, &identity()).unwrap();
+        let fitted = fit(scores, &classes, strength, identity(), &never).unwrap();
         let expected =
             concatenate![Axis(0), expected.params().clone(), expected.intercept().clone().insert_axis(Axis(0))];
         // What all classes have in common says nothing.
@@ -257,8 +277,13 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_the_cost() {
         let (scores, classes) = problem();
-        let loss =
-            Loss { scores: scores.as_slice().unwrap(), n_scores: 4, classes: &classes, n_classes: 4, strength: 0.1 };
+        let loss = Loss {
+            scores: scores.as_slice().unwrap(),
+            n_scores: N_SCORES,
+            classes: &classes,
+            n_classes: N_CLASSES,
+            strength: 0.1,
+        };
         for scale in [0.3, 30.0] {
             let point = Array1::from_iter(identity()) * scale;
             let gradient = loss.at(&point).gradient;
@@ -274,12 +299,21 @@ mod tests {
         }
     }
 
+    /// Asked before each look at all documents; it has said yes once and isn't asked again.
+    #[test]
+    fn told_to_stop_it_stops() {
+        let (scores, classes) = problem();
+        let n_asked = AtomicUsize::new(0);
+        fit(scores, &classes, 0.002, identity(), &|| n_asked.fetch_add(1, Ordering::Relaxed) == 2);
+        assert_eq!(n_asked.into_inner(), 3);
+    }
+
     #[test]
     fn threads_change_no_bit() {
         let (scores, classes) = problem();
         let with = |n_threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            pool.install(|| fit(&scores, &classes, 0.002, &identity()).unwrap())
+            pool.install(|| fit(scores.clone(), &classes, 0.002, identity(), &never).unwrap())
         };
         assert_eq!(with(1), with(4));
     }
@@ -290,7 +324,7 @@ mod tests {
         for wrong in [f64::NAN, f64::INFINITY] {
             let mut scores = scores.clone();
             scores[(5, 1)] = wrong;
-            assert!(fit(&scores, &classes, 0.002, &identity()).is_none());
+            assert!(fit(scores, &classes, 0.002, identity(), &never).is_none());
         }
     }
 }

@@ -16,6 +16,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::cancellation::{IsCancelled, never};
 use crate::targets::Targets;
 
 /// L2 strength of matrix scaling, per document. Measured on five corpora from 5,485 documents of 8 topics to 52,003 of 10: half of it is as
@@ -114,6 +115,15 @@ impl Calibrator {
     /// several, the first counts. Also returns the probabilities of all documents by calibrators of the same kind, each
     /// fitted on the other half of the documents: what can be measured.
     pub fn fit_single_label(scores: &Array2<f64>, targets: &Targets) -> (Self, Array2<f64>) {
+        Self::fit_single_label_unless(scores, targets, &never)
+    }
+
+    /// The same; told to stop, it returns early, and what it returns means nothing.
+    pub fn fit_single_label_unless(
+        scores: &Array2<f64>,
+        targets: &Targets,
+        is_cancelled: IsCancelled<'_>,
+    ) -> (Self, Array2<f64>) {
         let labels = first_topics(targets);
         let all: Vec<usize> = (0..labels.len()).collect();
         let halves: [Vec<usize>; 2] = [0, 1].map(|half| all.iter().copied().filter(|d| d % 2 == half).collect());
@@ -122,7 +132,7 @@ impl Calibrator {
         let [whole, halved @ ..] = fits.each_ref().map(|fit| Self::Temperature { temperature: fit.temperature });
         let by_temperature = CrossFit::judge(halved, scores, &labels, &halves);
         let enough = labels.len() >= MIN_DOCUMENTS.max(MIN_DOCUMENTS_PER_TOPIC * scores.ncols());
-        let by_matrix = if enough { Self::fit_matrices(&fits, scores, &labels, &halves) } else { None };
+        let by_matrix = if enough { Self::fit_matrices(&fits, scores, &labels, &halves, is_cancelled) } else { None };
         if let Some((calibrator, cross_fit)) = by_matrix.filter(|(_, cross_fit)| cross_fit.loss < by_temperature.loss) {
             return (calibrator, cross_fit.probabilities);
         }
@@ -135,8 +145,9 @@ impl Calibrator {
         scores: &Array2<f64>,
         labels: &[usize],
         halves: &[Vec<usize>; 2],
+        is_cancelled: IsCancelled<'_>,
     ) -> Option<(Self, CrossFit)> {
-        let fitted: Vec<Option<Self>> = fits.par_iter().map(Fitting::matrix).collect();
+        let fitted: Vec<Option<Self>> = fits.par_iter().map(|fit| fit.matrix(is_cancelled)).collect();
         let [whole, first, second] = <[Option<Self>; 3]>::try_from(fitted).ok()?;
         let (whole, halved) = (whole?, [first?, second?]);
         let drawn = halved.clone().map(Self::drawn_to_identity);
@@ -251,8 +262,8 @@ impl<'a> Fitting<'a> {
         Self { scores, labels, documents, temperature: fit_temperature(scores, labels, documents) }
     }
 
-    /// Matrix scaling; `None` where that finds nothing or leaves numbers that can't be used.
-    fn matrix(&self) -> Option<Calibrator> {
+    /// Matrix scaling; `None` where all documents have one topic, or where it leaves numbers that can't be used.
+    fn matrix(&self, is_cancelled: IsCancelled<'_>) -> Option<Calibrator> {
         let (n_topics, temperature) = (self.scores.ncols(), self.temperature);
         let scores = self.scores.select(Axis(0), self.documents) / temperature;
         // A topic that none of the documents has is no class: its score stays as it is.
@@ -260,10 +271,13 @@ impl<'a> Fitting<'a> {
         let mut class_topics = topics.clone();
         class_topics.sort_unstable();
         class_topics.dedup();
+        if class_topics.len() < 2 {
+            return None;
+        }
         topics.iter_mut().for_each(|topic| *topic = class_topics.partition_point(|class_topic| class_topic < topic));
         let mut identity = Array2::zeros((n_topics + 1, class_topics.len()));
         class_topics.iter().enumerate().for_each(|(class, &topic)| identity[(topic, class)] = 1.0);
-        let fitted = matrix_scaling::fit(&scores, &topics, STRENGTH, &identity)?;
+        let fitted = matrix_scaling::fit(scores, &topics, STRENGTH, identity, is_cancelled)?;
         let mut rows: Vec<Vec<f64>> =
             (0..n_topics).map(|topic| (0..=n_topics).map(|score| f64::from(score == topic)).collect()).collect();
         for (column, topic) in fitted.columns().into_iter().zip(class_topics) {

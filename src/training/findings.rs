@@ -24,8 +24,8 @@ pub struct Findings {
     pub label_ranking: LabelRanking,
 }
 
-/// Trains as [`train`] does and looks through the documents: for those that are nearly the same beside it, on threads that it leaves
-/// idle, and then through predictions of each document by models that never saw it.
+/// Trains as [`train`] does and looks through the documents: for those that are nearly the same beside it, and then through predictions of
+/// each document by models that never saw it.
 ///
 /// # Errors
 /// [`TrainError`]; cancelling is one.

@@ -296,4 +296,24 @@ mod tests {
             }
         }
     }
+
+    /// Folds that take no part in the search are fitted once, with what was found.
+    #[test]
+    fn where_c_is_found_in_one_fold_the_others_are_fitted_with_it() {
+        let document = |i: usize| (format!("w{} w{} w{i}", i % 5, i % 7), vec![if i % 3 == 0 { "a" } else { "b" }]);
+        let dataset = dataset((0..N_FOLDS * MIN_HELD_OUT_TO_SEARCH + 2).map(document));
+        let counts = TermCounts::of(&dataset.documents(), false);
+        let with = |c| {
+            let config = TrainingConfig { c, ..TrainingConfig::default() };
+            cross_validate(&dataset, &counts, &counts.postings(), &config, &Silent).unwrap()
+        };
+        let searched = with(None);
+        let given = with(Some(searched.c));
+        let folds = cross_validation_folds(&dataset, N_FOLDS, TrainingConfig::default().seed);
+        for (document, fold) in folds.into_iter().enumerate() {
+            let [searched, given] = [&searched, &given].map(|found| found.scores.row(document));
+            let distance = searched.iter().zip(given).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(distance <= if fold == 0 { 0.2 } else { 0.0 }, "{distance} in fold {fold}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Training, top to bottom: count terms → out-of-fold scores → probabilities, decision, evaluation → final fit.
+//! Training, top to bottom: count terms → out-of-fold scores → probabilities and decision, beside them the final fit → evaluation.
 
 use std::num::NonZeroUsize;
 
@@ -13,6 +13,7 @@ use super::progress::{Progress, Stage};
 use super::reference::reference;
 use crate::abstention::Abstention;
 use crate::calibration::Calibrator;
+use crate::cancellation::IsCancelled;
 use crate::classifier::{Classifier, Provenance};
 use crate::dataset::{Dataset, LabelKind};
 use crate::decision::DecisionRule;
@@ -59,7 +60,7 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
     // Neither needs the other, and fitting a few blocks of topics alone leaves threads idle.
     let (answer, fitted) = rayon::join(
         || {
-            let answer = Answer::fit(&out_of_fold, dataset, config);
+            let answer = Answer::fit(&out_of_fold, dataset, config, &|| progress.is_cancelled());
             progress.report(Stage::FinalFit, 0.0);
             answer
         },
@@ -126,8 +127,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn fit(out_of_fold: &OutOfFold, dataset: &Dataset, config: &TrainingConfig) -> Self {
-        let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset);
+    fn fit(out_of_fold: &OutOfFold, dataset: &Dataset, config: &TrainingConfig, is_cancelled: IsCancelled<'_>) -> Self {
+        let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset, is_cancelled);
         let mut abstention = Abstention::default().with_usual(&dataset.documents(), &out_of_fold.known_shares);
         if dataset.label_kind() == LabelKind::SingleLabel {
             abstention =
@@ -138,11 +139,15 @@ impl Answer {
 }
 
 /// What turns scores into answers, and the answers to these scores by what was fitted on others.
-fn fit_answer(scores: &Array2<f64>, dataset: &Dataset) -> (Calibrator, DecisionRule, Predictions) {
+fn fit_answer(
+    scores: &Array2<f64>,
+    dataset: &Dataset,
+    is_cancelled: IsCancelled<'_>,
+) -> (Calibrator, DecisionRule, Predictions) {
     let targets = dataset.targets();
     match dataset.label_kind() {
         LabelKind::SingleLabel => {
-            let (calibrator, probabilities) = Calibrator::fit_single_label(scores, targets);
+            let (calibrator, probabilities) = Calibrator::fit_single_label_unless(scores, targets, is_cancelled);
             let most_probable = |row: ArrayView1<'_, f64>| {
                 [row.iter().enumerate().fold(0, |best, (topic, p)| if *p > row[best] { topic } else { best }) as u32]
             };

@@ -65,6 +65,21 @@ fn matrix_scaling_is_taken_where_topics_have_biases() {
     assert!((log_loss(&calibrator.probabilities_of_rows(&scores), &labels) - true_loss).abs() < 0.01);
 }
 
+/// Half of the documents know nothing of one topic, or of any but one.
+#[test]
+fn a_topic_may_be_missing_in_one_half() {
+    let (scores, labels, _) = drawn(600, 0.5, &[1.5, 0.0, -1.5], 6);
+    let of = |document: usize| labels.of(document)[0];
+    let without_last = (0..600).map(|document| [if document % 2 == 0 { of(document) } else { of(document).min(1) }]);
+    let only_first = (0..600).map(|document| [if document % 2 == 0 { of(document) } else { 0 }]);
+    for labels in [Targets::new(3, without_last), Targets::new(3, only_first)] {
+        let (calibrator, cross_fitted) = Calibrator::fit_single_label(&scores, &labels);
+        for probabilities in [cross_fitted, calibrator.probabilities_of_rows(&scores)] {
+            assert!(probabilities.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-9), "{calibrator:?}");
+        }
+    }
+}
+
 #[test]
 fn few_documents_get_a_temperature() {
     let few = |n_documents, biases: &[f64]| {
@@ -72,8 +87,9 @@ fn few_documents_get_a_temperature() {
         matches!(Calibrator::fit_single_label(&scores, &labels).0, Calibrator::Temperature { .. })
     };
     assert!(few(2, &[3.0, -3.0]));
-    assert!(few(99, &[3.0, -3.0]));
-    assert!(!few(100, &[3.0, -3.0]), "100 are enough, and what makes the difference");
+    assert!(few(99, &[1.5, -1.5]));
+    assert!(!few(100, &[1.5, -1.5]), "100 are enough, and what makes the difference");
+    assert!(few(100, &[3.0, -3.0]), "all of one half have the same topic");
     assert!(few(149, &[3.0; 30])); // 5 a topic are asked for
 }
 

@@ -373,6 +373,20 @@ fn training_reports_its_stages_in_order_and_can_be_stopped_in_each() {
     }
 }
 
+/// Also while near duplicates are looked for, and where the training comes to nothing.
+#[test]
+fn looking_through_ends_with_its_training() {
+    let corpus = dataset(&news_like_corpus(120, 2, 11));
+    for stage in [Stage::CountingTerms, Stage::CrossValidation, Stage::Calibration, Stage::FinalFit] {
+        let progress = StopAt { stage: Some(stage), stopped: AtomicBool::new(false), reports: Mutex::default() };
+        let result = train_and_look_through(&corpus, &TrainingConfig::default(), &progress);
+        assert!(matches!(result, Err(TrainError::Cancelled)), "{stage:?}");
+    }
+    let wordless = dataset(&[labeled("🎉", "🎉🎉", &[0]), labeled("", "— … —", &[1])]);
+    let result = train_and_look_through(&wordless, &TrainingConfig::default(), &Silent);
+    assert!(matches!(result, Err(TrainError::NoTerms)));
+}
+
 #[test]
 fn settings_are_kept_to() {
     let corpus = news_like_corpus(120, 3, 12);
