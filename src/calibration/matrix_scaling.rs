@@ -18,10 +18,10 @@ use crate::cancellation::IsCancelled;
 
 /// Past steps that L-BFGS remembers, as in linfa-logistic.
 const N_REMEMBERED: usize = 10;
-/// The length of the gradient of the mean loss at which fitting stops, and the iterations after which it stops all the same. What more of
-/// either gains, it doesn't gain out of sample: docs/decisions.md, "Calibration".
+/// The length of the gradient of the mean loss at which fitting stops, and the iterations after which it stops all the same: what more of
+/// them gain, they don't gain out of sample (docs/decisions.md, "Calibration").
 const GRADIENT_TOLERANCE: f64 = 1e-3;
-const MAX_ITERATIONS: u64 = 30;
+const MAX_ITERATIONS: u64 = 20;
 
 /// Documents whose loss one thread adds up. The sums of the chunks are added in their order, so that threads don't change the bits.
 const DOCUMENTS_PER_CHUNK: usize = 1024;
@@ -242,7 +242,7 @@ mod tests {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
         let classes: Vec<usize> = (0..2 * DOCUMENTS_PER_CHUNK + 77).map(|document| document / 3 % N_CLASSES).collect();
         let scores = Array2::from_shape_fn((classes.len(), N_SCORES), |(document, score)| {
-            let near = f64::from((classes[document] + usize::from(document % 3 == 0)) % N_CLASSES == score);
+            let near = f64::from((classes[document] + usize::from(document.is_multiple_of(3))) % N_CLASSES == score);
             near + random.r#gen::<f64>()
         });
         (scores, classes)

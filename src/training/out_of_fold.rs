@@ -300,7 +300,8 @@ mod tests {
     /// Folds that take no part in the search are fitted once, with what was found.
     #[test]
     fn where_c_is_found_in_one_fold_the_others_are_fitted_with_it() {
-        let document = |i: usize| (format!("w{} w{} w{i}", i % 5, i % 7), vec![if i % 3 == 0 { "a" } else { "b" }]);
+        let document =
+            |i: usize| (format!("w{} w{} w{i}", i % 5, i % 7), vec![if i.is_multiple_of(3) { "a" } else { "b" }]);
         let dataset = dataset((0..N_FOLDS * MIN_HELD_OUT_TO_SEARCH + 2).map(document));
         let counts = TermCounts::of(&dataset.documents(), false);
         let with = |c| {

@@ -70,8 +70,9 @@ fn matrix_scaling_is_taken_where_topics_have_biases() {
 fn a_topic_may_be_missing_in_one_half() {
     let (scores, labels, _) = drawn(600, 0.5, &[1.5, 0.0, -1.5], 6);
     let of = |document: usize| labels.of(document)[0];
-    let without_last = (0..600).map(|document| [if document % 2 == 0 { of(document) } else { of(document).min(1) }]);
-    let only_first = (0..600).map(|document| [if document % 2 == 0 { of(document) } else { 0 }]);
+    let without_last =
+        (0..600).map(|document: usize| [if document.is_multiple_of(2) { of(document) } else { of(document).min(1) }]);
+    let only_first = (0..600).map(|document: usize| [if document.is_multiple_of(2) { of(document) } else { 0 }]);
     for labels in [Targets::new(3, without_last), Targets::new(3, only_first)] {
         let (calibrator, cross_fitted) = Calibrator::fit_single_label(&scores, &labels);
         for probabilities in [cross_fitted, calibrator.probabilities_of_rows(&scores)] {
