@@ -447,7 +447,10 @@ async fn what_is_denied_or_changes_something_is_in_the_audit_log_and_a_signal_ha
             ["failed", "owner", "topicd.v1.ModelService/RollbackClassifier", "classifiers/desk", "FailedPrecondition"],
         ]
     );
-    assert!(told[4..].iter().all(|line| line == &["denied", "nobody", classify, "", "Unauthenticated"]), "{told:?}");
+    // A call that was on its way in while the file was read is told with the name that it came in with.
+    let unknown = ["denied", "nobody", classify, "", "Unauthenticated"];
+    let overtaken = ["denied", "goes", classify, "classifiers/default", "Unauthenticated"];
+    assert!(told[4..].iter().all(|line| [unknown, overtaken].contains(line)), "{told:?}");
     assert!(audit.iter().all(|line| line["fields"]["peer"].as_str().unwrap().starts_with("127.0.0.1:")));
     assert!(log.iter().all(|line| !line.contains("-secret") && !line.contains("Peace talks begin")));
 }
