@@ -2,7 +2,7 @@
 //!
 //! One topic a document: the scores are divided by the temperature that fits best (Guo, Pleiss, Sun & Weinberger, *On
 //! Calibration of Modern Neural Networks*, ICML 2017), and a multinomial logistic regression on them, started from the
-//! identity ([`matrix_scaling`]), is taken where it has the smaller log loss on documents it wasn't fitted on. Several
+//! identity ("matrix scaling", matrix_scaling.rs), is taken where it has the smaller log loss on documents it wasn't fitted on. Several
 //! topics a document: one logistic curve a topic (Platt 1999) by linfa-logistic, drawn towards the curve of all topics together where a
 //! topic has few documents.
 
