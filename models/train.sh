@@ -2,7 +2,7 @@
 # Trains models/news.topicd, the bundled model. Usage: models/train.sh CORPORA [OUT]
 #
 # CORPORA is a folder with wcep_topics/ and sib200_16_languages/, each with train.jsonl.gz and test.jsonl.gz of
-# {"id", "title", "text", "topics", "lang"?}. The same corpora and the same solver give the same bytes (models/README.md).
+# {"id", "title", "text", "topics", "lang"?}. The same corpora and the same way of training give the same bytes (models/README.md).
 set -eu
 corpora=$1
 here=$(cd "$(dirname "$0")" && pwd)
