@@ -118,7 +118,7 @@ impl TermCounts {
     }
 
     /// The terms of a document and how often it holds each, by rising number.
-    pub fn row(&self, document: usize) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub fn row(&self, document: usize) -> impl ExactSizeIterator<Item = (u32, u32)> + '_ {
         let range = self.offsets[document]..self.offsets[document + 1];
         self.features[range.clone()].iter().copied().zip(self.counts[range].iter().copied())
     }

@@ -25,8 +25,11 @@ impl SparseRow<'_> {
 /// value = (1 + ln tf) · weight, then the row is divided by its L2 norm. Features of weight 0 are left out.
 #[derive(Debug, Default, Clone)]
 pub struct RowBuilder {
+    /// The row's, then what longer rows have left.
     features: Vec<u32>,
     values: Vec<f32>,
+    n_features: usize,
+    squared_norm: f64,
 }
 
 /// 1 + ln tf, for tf from 0 to 63.
@@ -39,30 +42,48 @@ fn damp(count: u32) -> f32 {
 impl RowBuilder {
     /// Builds the row of the counted terms; `counts` come by rising feature, `weight` gives a feature's weight.
     #[inline(always)]
-    pub fn build(&mut self, counts: impl Iterator<Item = (u32, u32)>, weight: impl Fn(u32) -> f32) -> SparseRow<'_> {
-        self.features.clear();
-        self.values.clear();
-        let damped = &*DAMPED;
-        let mut squared_norm = 0.0;
-        for (feature, count) in counts {
-            let weight = weight(feature);
-            if weight > 0.0 {
-                let value = damped.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
-                squared_norm += f64::from(value) * f64::from(value);
-                self.features.push(feature);
-                self.values.push(value);
-            }
-        }
-        if squared_norm > 0.0 {
-            let scale = (1.0 / squared_norm.sqrt()) as f32;
-            self.values.iter_mut().for_each(|value| *value *= scale);
+    pub fn build(
+        &mut self,
+        counts: impl ExactSizeIterator<Item = (u32, u32)>,
+        weight: impl Fn(u32) -> f32,
+    ) -> SparseRow<'_> {
+        self.begin(counts.len());
+        counts.for_each(|(feature, count)| self.push(feature, count, weight(feature)));
+        self.finish()
+    }
+
+    /// Begins a row of at most so many features.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, max_features: usize) {
+        self.features.resize(max_features.max(self.features.len()), 0);
+        self.values.resize(max_features.max(self.values.len()), 0.0);
+        (self.n_features, self.squared_norm) = (0, 0.0);
+    }
+
+    /// Adds a feature beyond those that were added before.
+    #[inline(always)]
+    pub(super) fn push(&mut self, feature: u32, count: u32, weight: f32) {
+        let value = DAMPED.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
+        // Of weight 0, it adds nothing, and the next one takes its place.
+        self.features[self.n_features] = feature;
+        self.values[self.n_features] = value;
+        self.n_features += usize::from(weight > 0.0);
+        self.squared_norm += f64::from(value) * f64::from(value);
+    }
+
+    /// Gives the row its length of 1.
+    #[inline(always)]
+    pub(super) fn finish(&mut self) -> SparseRow<'_> {
+        if self.squared_norm > 0.0 {
+            let scale = (1.0 / self.squared_norm.sqrt()) as f32;
+            self.values[..self.n_features].iter_mut().for_each(|value| *value *= scale);
         }
         self.row()
     }
 
     /// The row that was built last.
     pub fn row(&self) -> SparseRow<'_> {
-        SparseRow { features: &self.features, values: &self.values }
+        SparseRow { features: &self.features[..self.n_features], values: &self.values[..self.n_features] }
     }
 }
 

@@ -9,7 +9,7 @@ use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::processor::{Any, Processor};
+use crate::processor::{Any, Processor, each_fetched_ahead};
 use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, TokenHashes, character_ngrams};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
@@ -39,6 +39,7 @@ pub struct RowScratch {
     text: Scratch,
     ngrams: NgramScratch,
     tokens: TokenHashes,
+    terms: Vec<TermHash>,
     again: Vec<TermHash>,
     features: Vec<u32>,
     sorting: Vec<u32>,
@@ -83,16 +84,18 @@ impl Vectorizer {
 
     #[inline(always)]
     fn make_row(&self, processor: impl Processor, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
-        let RowScratch { text, ngrams, tokens, again, features, sorting, places, counts, builder } = scratch;
+        let RowScratch { text, ngrams, tokens, terms, again, features, sorting, places, counts, builder } = scratch;
         let weights = &*self.weights;
         features.clear();
         tokens.read(processor, document, self.vocabulary.seed(), text);
-        self.vocabulary.add_features(processor, tokens.hashes().iter().copied(), features, again);
-        let n_known_tokens = features.len();
+        terms.clear();
+        terms.extend_from_slice(tokens.hashes());
         for part in tokens.parts() {
-            let pairs = part.windows(2).map(|pair| TermHash::bigram(pair[0], pair[1]));
-            self.vocabulary.add_features(processor, pairs, features, again);
+            terms.extend(part.windows(2).map(|pair| TermHash::bigram(pair[0], pair[1])));
         }
+        self.vocabulary.add_features(processor, terms, features, again);
+        let n_unigrams = self.vocabulary.n_unigrams() as u32;
+        let n_known_tokens = features.iter().filter(|&&feature| feature < n_unigrams).count();
         if self.vocabulary.n_character_ngrams() > 0 {
             text::for_each_document_token(document, text, |token| {
                 self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
@@ -100,7 +103,12 @@ impl Vectorizer {
         }
         bucket_sort::sort(features, weights.len(), sorting, places);
         count_runs(features, counts);
-        builder.build(counts.iter().copied(), |feature| weights[feature as usize].get());
+        builder.begin(counts.len());
+        let fetch = |(feature, _): (u32, u32)| processor.prefetch(&weights[feature as usize]);
+        each_fetched_ahead(counts, fetch, |_, (feature, count)| {
+            builder.push(feature, count, weights[feature as usize].get());
+        });
+        builder.finish();
         DocumentStats { n_bytes: document.n_bytes(), n_tokens: tokens.n_tokens(), n_known_tokens }
     }
 

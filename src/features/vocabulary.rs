@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::front_coding::FrontCodedStrings;
 use crate::packed::Packed;
-use crate::processor::Processor;
+use crate::processor::{Processor, each_fetched_ahead};
 use crate::text::{TermHash, character_ngrams};
 
 const SLOTS: usize = 8;
@@ -107,18 +107,20 @@ impl Vocabulary {
     pub(crate) fn add_features(
         &self,
         processor: impl Processor,
-        hashes: impl ExactSizeIterator<Item = TermHash>,
+        hashes: &[TermHash],
         features: &mut Vec<u32>,
         again: &mut Vec<TermHash>,
     ) {
-        let (buckets, n_hashes, n_before) = (&*self.buckets, hashes.len(), features.len());
-        features.resize(n_before + n_hashes, 0);
-        again.resize(n_hashes.max(again.len()), TermHash(0));
+        let (buckets, n_before) = (&*self.buckets, features.len());
+        features.resize(n_before + hashes.len(), 0);
+        again.resize(hashes.len().max(again.len()), TermHash(0));
         let (known, unsettled) = (&mut features[n_before..], again.as_mut_slice());
         let (mut n_known, mut n_unsettled) = (0, 0);
-        for hash in hashes {
+        let bucket_of = |hash| buckets.get(first_bucket(hash, buckets.len()));
+        let fetch = |hash| _ = bucket_of(hash).inspect(|bucket| processor.prefetch(*bucket));
+        each_fetched_ahead(hashes, fetch, |_, hash| {
             let fingerprint = hash.0 as u32;
-            let Some(bucket) = buckets.get(first_bucket(hash, buckets.len())) else { break };
+            let Some(bucket) = bucket_of(hash) else { return };
             let found = processor.equal(bucket.fingerprints.map(U32::get), fingerprint);
             let is_found = u32::from(found != 0);
             let is_full = u32::from(bucket.features[SLOTS - 1] != EMPTY);
@@ -128,7 +130,7 @@ impl Vocabulary {
             n_known += (is_found & !is_zero) as usize;
             unsettled[n_unsettled] = hash;
             n_unsettled += (is_full & !is_found | is_zero) as usize;
-        }
+        });
         features.truncate(n_before + n_known);
         features.extend(again[..n_unsettled].iter().filter_map(|&hash| self.feature(hash)));
     }
@@ -310,7 +312,7 @@ mod tests {
     fn features_of(vocabulary: &Vocabulary, processor: impl Processor, hashes: &[TermHash]) -> Vec<u32> {
         // What is there before stays.
         let (mut features, mut again) = (vec![7], vec![TermHash(5); 3]);
-        vocabulary.add_features(processor, hashes.iter().copied(), &mut features, &mut again);
+        vocabulary.add_features(processor, hashes, &mut features, &mut again);
         assert_eq!(features.remove(0), 7);
         features.sort_unstable();
         features

@@ -11,9 +11,11 @@ use zerocopy::little_endian::F32;
 
 use crate::features::{SparseRow, SparseRows};
 use crate::packed::Packed;
+use crate::processor::{Any, Processor, each_fetched_ahead};
 
-/// Topics whose scores are added up side by side; a feature's weights are read this many at a time.
-const LANES: usize = 16;
+/// Weights of 0 behind the last feature's. Scores are added up for up to 32 topics side by side, eight at a time, which reads up to seven
+/// weights behind a feature's.
+const PADDING: usize = 16;
 /// Terms that are added up in 32 bits before the sum goes into 64: keeps rounding below 10⁻⁶ of what was added.
 const TERMS_PER_SUM: usize = 32;
 
@@ -26,7 +28,7 @@ const MAX_MAGNITUDE: f32 = 1e6;
 #[derive(Debug, Clone)]
 pub struct QuantizedWeights {
     n_topics: usize,
-    /// Feature by feature, `n_topics` each, then [`LANES`] zeros so that whole lanes can be read at the end.
+    /// Feature by feature, `n_topics` each, then [`PADDING`] zeros.
     weights: Packed<i8>,
     scales: Packed<F32>,
     biases: Packed<F32>,
@@ -43,7 +45,7 @@ impl QuantizedWeights {
     pub fn new(weights: Packed<i8>, scales: Packed<F32>, biases: Packed<F32>) -> Option<Self> {
         let n_topics = biases.len();
         let (values, padding) = weights.split_at_checked(scales.len().checked_mul(n_topics)?)?;
-        let valid = padding.len() == LANES
+        let valid = padding.len() == PADDING
             && padding.iter().all(|&zero| zero == 0)
             && values.iter().all(|&weight| weight != i8::MIN)
             && scales.iter().all(|scale| (0.0..=MAX_MAGNITUDE).contains(&scale.get()))
@@ -62,7 +64,7 @@ impl QuantizedWeights {
             let rounded = |number: f32| ((number + 0.5f32.copysign(number)) as i8).max(-127);
             weights.extend(row.iter().map(|&weight| if scale > 0.0 { rounded(weight / scale) } else { 0 }));
         }
-        weights.extend([0; LANES]);
+        weights.extend([0; PADDING]);
         let biases: Vec<F32> = biases.iter().map(|&bias| F32::new(bias)).collect();
         Self {
             n_topics: biases.len(),
@@ -108,49 +110,76 @@ impl QuantizedWeights {
     /// bits wherever it is scored.
     pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
         // With AVX2 where the processor has it; the arithmetic, and so the score, is the same without.
-        pulp::Arch::new().dispatch(Scoring { weights: self, row, scratch, scores });
+        #[cfg(target_arch = "x86_64")]
+        if let Some(processor) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(processor, Scoring { processor, weights: self, row, scratch, scores });
+        }
+        self.add_up(Any, row, scratch, scores);
     }
 
     #[inline(always)]
-    fn add_up(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
+    fn add_up(&self, processor: impl Processor, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
         let (weights, scales) = (&*self.weights, &*self.scales);
-        scratch.scaled.clear();
-        scratch.scaled.extend(row.iter().map(|(feature, value)| value * scales[feature].get()));
+        let ScoreScratch { scaled } = scratch;
+        scaled.clear();
+        scaled.extend_from_slice(row.values);
+        let fetch = |feature: u32| {
+            let feature = feature as usize;
+            processor.prefetch(&scales[feature]);
+            processor.prefetch(&weights[feature * self.n_topics]);
+            processor.prefetch(&weights[feature * self.n_topics + self.n_topics - 1]);
+        };
+        each_fetched_ahead(row.features, fetch, |place, feature| scaled[place] *= scales[feature as usize].get());
         scores.clear();
-        for first_topic in (0..self.n_topics).step_by(LANES) {
-            let mut sums = [0.0f64; LANES];
-            for (features, values) in row.features.chunks(TERMS_PER_SUM).zip(scratch.scaled.chunks(TERMS_PER_SUM)) {
-                let mut partial = [0.0f32; LANES];
-                for (&feature, &value) in features.iter().zip(values) {
-                    let start = feature as usize * self.n_topics + first_topic;
-                    // The padding makes this whole for the last feature too; lanes beyond the topics are ignored.
-                    let lanes = &weights[start..start + LANES];
-                    for lane in 0..LANES {
-                        partial[lane] += value * f32::from(lanes[lane]);
-                    }
-                }
-                (0..LANES).for_each(|lane| sums[lane] += f64::from(partial[lane]));
+        while scores.len() < self.n_topics {
+            match self.n_topics - scores.len() {
+                ..=8 => self.add_up_lanes::<8>(row.features, scaled, scores),
+                ..=16 => self.add_up_lanes::<16>(row.features, scaled, scores),
+                ..=24 => self.add_up_lanes::<24>(row.features, scaled, scores),
+                _ => self.add_up_lanes::<32>(row.features, scaled, scores),
             }
-            let topics = first_topic..self.n_topics.min(first_topic + LANES);
-            scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
         }
+    }
+
+    /// Adds the scores of the next topics.
+    #[inline(always)]
+    fn add_up_lanes<const N: usize>(&self, features: &[u32], scaled: &[f32], scores: &mut Vec<f64>) {
+        let first_topic = scores.len();
+        let mut sums = [0.0f64; N];
+        for (features, values) in features.chunks(TERMS_PER_SUM).zip(scaled.chunks(TERMS_PER_SUM)) {
+            let mut partial = [0.0f32; N];
+            for (&feature, &value) in features.iter().zip(values) {
+                // The padding makes this whole for the last feature too; lanes beyond the topics are ignored.
+                let start = feature as usize * self.n_topics + first_topic;
+                let lanes = &self.weights[start..start + N];
+                for lane in 0..N {
+                    partial[lane] += value * f32::from(lanes[lane]);
+                }
+            }
+            (0..N).for_each(|lane| sums[lane] += f64::from(partial[lane]));
+        }
+        let topics = first_topic..self.n_topics.min(first_topic + N);
+        scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
     }
 }
 
-/// The scoring of a row, as pulp takes it to compile it for several kinds of processors.
+/// The scoring of a row, as pulp takes it to compile it for a kind of processor.
+#[cfg(target_arch = "x86_64")]
 struct Scoring<'a> {
+    processor: pulp::x86::V3,
     weights: &'a QuantizedWeights,
     row: SparseRow<'a>,
     scratch: &'a mut ScoreScratch,
     scores: &'a mut Vec<f64>,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl pulp::WithSimd for Scoring<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.weights.add_up(self.row, self.scratch, self.scores);
+        self.weights.add_up(self.processor, self.row, self.scratch, self.scores);
     }
 }
 
@@ -183,7 +212,7 @@ mod tests {
 
     #[test]
     fn stored_weights_are_checked() {
-        let padded = |values: &[i8]| [values, &[0; LANES]].concat();
+        let padded = |values: &[i8]| [values, &[0; PADDING]].concat();
         let good = padded(&[1, 2, 3, -127, 0, 127]);
         let (scales, biases) = ([0.5, 0.0], [0.1, -0.2, 0.3]);
         let weights = stored(&good, &scales, &biases).unwrap();
@@ -205,5 +234,33 @@ mod tests {
         }
         assert!(stored(&good, &[0.5, -0.5], &biases).is_none());
         assert!(stored(&padded(&[]), &[], &biases).is_some(), "a model without features still has biases");
+    }
+
+    /// With each number of lanes, of blocks of them and of terms.
+    #[test]
+    fn scores_are_the_sums_of_what_each_feature_adds() {
+        for n_topics in [2, 7, 8, 9, 16, 17, 24, 25, 32, 33, 40, 41, 90] {
+            let n_features = 70;
+            let of = |place: usize| ((place * 37) % 255) as i8;
+            let values: Vec<i8> =
+                (0..n_features * n_topics).map(|place| of(place).max(-127)).chain([0; PADDING]).collect();
+            let scales: Vec<f32> = (0..n_features).map(|feature| 0.01 * (feature % 5) as f32).collect();
+            let biases: Vec<f32> = (0..n_topics).map(|topic| 0.1 * topic as f32).collect();
+            let weights = stored(&values, &scales, &biases).unwrap();
+            for features in [vec![], vec![69], (0..70).collect::<Vec<u32>>()] {
+                let row_values = vec![0.5; features.len()];
+                let row = SparseRow { features: &features, values: &row_values };
+                let (mut scratch, mut scores, mut of_any) = (ScoreScratch::default(), vec![7.0], Vec::new());
+                weights.score(row, &mut scratch, &mut scores);
+                weights.add_up(Any, row, &mut scratch, &mut of_any);
+                assert_eq!(scores, of_any);
+                for (topic, score) in scores.iter().enumerate() {
+                    let added = features.iter().map(|&feature| 0.5 * weights.weight(feature as usize, topic));
+                    let expected = weights.bias(topic) + added.sum::<f64>();
+                    assert!((score - expected).abs() < 1e-4, "{score} instead of {expected}");
+                }
+                assert_eq!(scores.len(), n_topics);
+            }
+        }
     }
 }

@@ -286,8 +286,9 @@ mod tests {
             let number_of = |term: String| (0..alone.n_features() as u32).find(|&feature| alone.term(feature) == term);
             for document in held_out {
                 let numbered = counts.row(document as usize).filter_map(|(f, n)| Some((number_of(counts.term(f))?, n)));
+                let numbered: Vec<(u32, u32)> = numbered.collect();
                 let mut builder = crate::features::sparse::RowBuilder::default();
-                let row = builder.build(numbered, |feature| weights[feature as usize]);
+                let row = builder.build(numbered.into_iter(), |feature| weights[feature as usize]);
                 let mut expected = Vec::new();
                 model.score(row, &mut Default::default(), &mut expected);
                 for (score, expected) in found.scores.row(document as usize).iter().zip(expected) {
