@@ -6,6 +6,7 @@
 //! may also speak HTTP/1.1, where they may call at all.
 
 mod activity;
+mod gathered;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -27,6 +28,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use self::activity::Watched;
+use self::gathered::Gathered;
 use super::caller::Peer;
 use super::drain::{self, Draining};
 use super::tls::{ClientCertificate, Tls};
@@ -180,7 +182,7 @@ where
     {
         let Self { service, http, limits, closing, .. } = self;
         let activity = Activity::default();
-        let stream = Watched::new(stream, activity.clone());
+        let stream = Gathered::new(Watched::new(stream, activity.clone()));
         let of_calls = activity.clone();
         let service = service.map_request(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
