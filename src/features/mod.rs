@@ -2,11 +2,12 @@
 //!
 //! Training counts the terms of all documents once ([`counts`]) and derives vocabulary and weights of any subset of
 //! them from those counts ([`weighting`]); answering looks terms up in the finished [`Vocabulary`] and weighs them with
-//! the training's weights ([`vectorizer`]). Both end in the same function, [`sparse::RowBuilder`]: a document's row is
-//! the same alone, in a batch and in training.
+//! the training's weights ([`vectorizer`]). Both end in [`sparse::RowBuilder`]: a document's row is the same, to the bit, alone and in a
+//! batch, and in training it has the same values in another order.
 
 mod bucket_sort;
 pub mod counts;
+mod feature_counts;
 mod front_coding;
 mod ngram_index;
 pub mod sparse;

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use linfa::dataset::Records;
 
-/// One document's values by feature, features rising; borrowed from wherever they are kept.
+/// One document's values by feature, each feature once; borrowed from wherever they are kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SparseRow<'a> {
-    /// Feature numbers, rising.
+    /// Feature numbers: rising in training, in the order of their first occurrence where a document is classified.
     pub features: &'a [u32],
     /// The value of each feature; an L2 norm of 1, or no values at all.
     pub values: &'a [f32],
@@ -40,7 +40,7 @@ fn damp(count: u32) -> f32 {
 }
 
 impl RowBuilder {
-    /// Builds the row of the counted terms; `counts` come by rising feature, `weight` gives a feature's weight.
+    /// Builds the row of the counted terms, each of which comes once; `weight` gives a feature's weight.
     #[inline(always)]
     pub fn build(
         &mut self,
@@ -60,7 +60,7 @@ impl RowBuilder {
         (self.n_features, self.squared_norm) = (0, 0.0);
     }
 
-    /// Adds a feature beyond those that were added before.
+    /// Adds a feature that hasn't been added.
     #[inline(always)]
     pub(super) fn push(&mut self, feature: u32, count: u32, weight: f32) {
         let value = DAMPED.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use zerocopy::little_endian::F32;
 
-use super::bucket_sort;
+use super::feature_counts::FeatureCounts;
 use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
@@ -42,9 +42,7 @@ pub struct RowScratch {
     terms: Vec<TermHash>,
     again: Vec<TermHash>,
     features: Vec<u32>,
-    sorting: Vec<u32>,
-    places: Vec<u32>,
-    counts: Vec<(u32, u32)>,
+    counts: FeatureCounts,
     builder: RowBuilder,
 }
 
@@ -84,7 +82,7 @@ impl Vectorizer {
 
     #[inline(always)]
     fn make_row(&self, processor: impl Processor, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
-        let RowScratch { text, ngrams, tokens, terms, again, features, sorting, places, counts, builder } = scratch;
+        let RowScratch { text, ngrams, tokens, terms, again, features, counts, builder } = scratch;
         let weights = &*self.weights;
         features.clear();
         tokens.read(processor, document, self.vocabulary.seed(), text);
@@ -101,8 +99,7 @@ impl Vectorizer {
                 self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
             });
         }
-        bucket_sort::sort(features, weights.len(), sorting, places);
-        count_runs(features, counts);
+        let counts = counts.count(features);
         builder.begin(counts.len());
         let fetch = |(feature, _): (u32, u32)| processor.prefetch(&weights[feature as usize]);
         each_fetched_ahead(counts, fetch, |_, (feature, count)| {
@@ -163,20 +160,6 @@ impl Vectorizer {
             }
         });
     }
-}
-
-/// Each number with how often it comes, given sorted ones; without a branch that would be guessed wrong where a number comes again.
-#[inline(always)]
-fn count_runs(sorted: &[u32], counts: &mut Vec<(u32, u32)>) {
-    counts.clear();
-    counts.resize(sorted.len(), (0, 0));
-    let (mut place, mut previous) = (0, sorted.first().copied().unwrap_or_default());
-    for &number in sorted {
-        place += usize::from(number != previous);
-        counts[place] = (number, counts[place].1 + 1);
-        previous = number;
-    }
-    counts.truncate(if sorted.is_empty() { 0 } else { place + 1 });
 }
 
 /// The making of a row, as pulp takes it to compile it for a kind of processor.
@@ -258,6 +241,7 @@ mod tests {
         let expected = [(2, "Peace"), (3, "E\u{301}TE\u{301}S"), (0, "peace"), (2, "peace"), (1, "eace")];
         assert_eq!(found, expected);
         let stats = vectorizer.vectorize(&document, &mut scratch);
-        assert_eq!((scratch.row().features, stats.n_known_tokens), (&[0, 1, 2, 3][..], 1));
+        // Words come before what they are made of.
+        assert_eq!((scratch.row().features, stats.n_known_tokens), (&[0, 2, 3, 1][..], 1));
     }
 }

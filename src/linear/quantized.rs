@@ -106,7 +106,7 @@ impl QuantizedWeights {
         &self.biases
     }
 
-    /// The raw score of each topic for a row; sums run in the order of the features, so the same row gives the same
+    /// The raw score of each topic for a row; sums run in the order of the row, so the same row gives the same
     /// bits wherever it is scored.
     pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
         // With AVX2 where the processor has it; the arithmetic, and so the score, is the same without.

@@ -1,0 +1,78 @@
+//! How often a document holds each of its features, counted in a small hash table: a document has hundreds of them, and sorting them took
+//! longer.
+
+/// No feature's number.
+const NONE: u32 = u32::MAX;
+/// Slots for each occurrence: with more of them fewer features meet, and more slots are to be emptied.
+const SLOTS_PER_FEATURE: usize = 4;
+const MIN_SLOTS: usize = 64;
+
+/// A feature, and its place among the counts.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    feature: u32,
+    place: u32,
+}
+
+/// One document's features, each once, with how often it comes; buffers that serve one document after another.
+#[derive(Debug, Default)]
+pub(super) struct FeatureCounts {
+    slots: Vec<Slot>,
+    /// What has been counted, then what longer documents have left.
+    counts: Vec<(u32, u32)>,
+}
+
+impl FeatureCounts {
+    /// Counts features, in place of those before; they come out in the order of their first occurrence. Which one comes again can't be
+    /// guessed, so nothing branches on it.
+    #[inline(always)]
+    pub(super) fn count(&mut self, features: &[u32]) -> &[(u32, u32)] {
+        let n_slots = (SLOTS_PER_FEATURE * features.len()).next_power_of_two().max(MIN_SLOTS);
+        let shift = u64::BITS - n_slots.ilog2();
+        self.slots.clear();
+        self.slots.resize(n_slots, Slot { feature: NONE, place: 0 });
+        self.counts.resize(features.len().max(self.counts.len()), (0, 0));
+        let (slots, counts) = (self.slots.as_mut_slice(), self.counts.as_mut_slice());
+        let mut n_counted = 0;
+        for &feature in features {
+            // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4): the highest bits of the product.
+            let mut slot = (u64::from(feature).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize;
+            while slots[slot].feature != feature && slots[slot].feature != NONE {
+                slot = (slot + 1) & (n_slots - 1);
+            }
+            let is_new = slots[slot].feature == NONE;
+            let place = if is_new { n_counted } else { slots[slot].place };
+            slots[slot] = Slot { feature, place };
+            let n_before = counts[place as usize].1 & u32::from(is_new).wrapping_sub(1);
+            counts[place as usize] = (feature, n_before + 1);
+            n_counted += u32::from(is_new);
+        }
+        &counts[..n_counted as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn each_is_counted_once_in_the_order_of_its_first_occurrence(
+            documents in prop::collection::vec(prop::collection::vec(prop_oneof![0u32..20, 0u32..100_000], 0..300), 1..4),
+        ) {
+            let mut counts = FeatureCounts::default();
+            for features in documents {
+                let mut expected: Vec<(u32, u32)> = Vec::new();
+                for &feature in &features {
+                    match expected.iter_mut().find(|(other, _)| *other == feature) {
+                        Some((_, count)) => *count += 1,
+                        None => expected.push((feature, 1)),
+                    }
+                }
+                prop_assert_eq!(counts.count(&features), expected);
+            }
+        }
+    }
+}
