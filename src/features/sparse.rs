@@ -4,6 +4,11 @@ use std::sync::LazyLock;
 
 use linfa::dataset::Records;
 
+use crate::processor::Processor;
+
+/// Features, or values, of a cache line.
+const PER_CACHE_LINE: usize = 16;
+
 /// One document's values by feature, each feature once; borrowed from wherever they are kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SparseRow<'a> {
@@ -139,6 +144,22 @@ impl SparseRows {
     pub fn row(&self, row: usize) -> SparseRow<'_> {
         let range = self.offsets[row]..self.offsets[row + 1];
         SparseRow { features: &self.features[range.clone()], values: &self.values[range] }
+    }
+
+    /// Has what says where a row is fetched.
+    #[inline(always)]
+    pub(crate) fn fetch_place(&self, processor: impl Processor, row: usize) {
+        processor.prefetch(&self.offsets[row]);
+    }
+
+    /// Has a row fetched; waits for what [`Self::fetch_place`] fetches.
+    #[inline(always)]
+    pub(crate) fn fetch_row(&self, processor: impl Processor, row: usize) {
+        let SparseRow { features, values } = self.row(row);
+        for (features, values) in features.chunks(PER_CACHE_LINE).zip(values.chunks(PER_CACHE_LINE)) {
+            processor.prefetch(&features[0]);
+            processor.prefetch(&values[0]);
+        }
     }
 
     /// The rows, first to last.

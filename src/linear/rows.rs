@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use linfa::dataset::Records;
 
 use crate::features::{SparseRow, SparseRows};
+use crate::processor::Processor;
 
 /// Features of at most this many documents are rare.
 const MAX_RARE_DOCUMENTS: u32 = 3;
@@ -71,6 +72,22 @@ impl SolverRows {
             ),
             squared_norms: rows.iter().map(|row| 1.0 + row.values.iter().map(|v| v * v).sum::<f32>()).collect(),
         }
+    }
+
+    /// Has a document's numbers fetched, and what says where its rows are.
+    #[inline(always)]
+    pub(super) fn fetch(&self, processor: impl Processor, document: usize) {
+        processor.prefetch(&self.squared_norms[document]);
+        processor.prefetch(&self.inverse_weights[document]);
+        self.common.fetch_place(processor, document);
+        self.rare.fetch_place(processor, document);
+    }
+
+    /// Has a document's rows fetched; waits for what [`Self::fetch`] fetches.
+    #[inline(always)]
+    pub(super) fn fetch_rows(&self, processor: impl Processor, document: usize) {
+        self.common.fetch_row(processor, document);
+        self.rare.fetch_row(processor, document);
     }
 }
 

@@ -5,7 +5,7 @@
 //! sparse row is read once, and the arithmetic runs over the lanes side by side. A block stops when all its topics are
 //! within tolerance, and blocks are always cut the same way, so the result doesn't depend on the number of threads.
 //!
-//! Time goes into fetching weights from memory; [`super::rows`] says what is done about it.
+//! Time goes into fetching rows and weights from memory; [`super::rows`] says what is done about weights, and rows are fetched ahead.
 
 use linfa::dataset::Records;
 use ndarray::{Array1, Array2};
@@ -18,6 +18,7 @@ use super::rows::SolverRows;
 use super::weights::LinearWeights;
 use crate::cancellation::IsCancelled;
 use crate::features::{SparseRow, SparseRows};
+use crate::processor::{Any, Processor};
 use crate::targets::Targets;
 
 /// Topics that one block fits side by side: two SSE registers, one AVX register.
@@ -30,6 +31,11 @@ const SUMS: usize = 4;
 /// others are within tolerance, and then all are looked at again. What that saves is in docs/decisions.md, "Settled documents are left
 /// alone". A document whose dual variable is 0 and whose gradient isn't below 0 is settled, so that the paper's shrinking (§3.2) is part of it.
 const SETTLED_SHARE: f32 = 0.1;
+
+/// Documents are worked on in random order, so that no processor guesses which one is next: what says where a document's rows are is
+/// fetched so many documents before it is worked on, and its rows so many.
+const DOCUMENTS_AHEAD: usize = 8;
+const ROWS_AHEAD: usize = 3;
 
 type Lanes = [f32; LANES];
 
@@ -207,8 +213,21 @@ impl BlockSolver {
             Diagonals { negative: 0.5 / c, positive: self.positive_factors.map(|factor| 0.5 / (c * factor)) };
         let pass = Pass { block: self, rows, active, diagonals: &diagonals, settled, violations: &mut violations };
         // With the widest registers that the processor has; the arithmetic, and so the result, is the same with all.
-        pulp::Arch::new().dispatch(pass);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(processor) = pulp::x86::V3::try_new() {
+            pulp::Simd::vectorize(processor, OnProcessor { processor, pass });
+            return violations;
+        }
+        pass.descend(Any);
         violations
+    }
+
+    /// Has what is kept of a document fetched, and what says where its row is.
+    #[inline(always)]
+    fn fetch(&self, processor: impl Processor, rows: &SolverRows, document: usize) {
+        processor.prefetch(&self.duals[document]);
+        processor.prefetch(&self.positives[document]);
+        rows.fetch(processor, document);
     }
 
     /// Moves a document's dual variables to their optimum given all others; says whether the document stays active.
@@ -254,7 +273,7 @@ impl BlockSolver {
     }
 }
 
-/// One pass, as pulp takes it to compile it for several kinds of processors.
+/// One pass.
 struct Pass<'a> {
     block: &'a mut BlockSolver,
     rows: &'a SolverRows,
@@ -264,13 +283,18 @@ struct Pass<'a> {
     violations: &'a mut Violations,
 }
 
-impl pulp::WithSimd for Pass<'_> {
-    type Output = ();
-
+impl Pass<'_> {
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
+    fn descend(self, processor: impl Processor) {
         let mut n_kept = 0;
         for place in 0..self.active.len() {
+            if let Some(&ahead) = self.active.get(place + DOCUMENTS_AHEAD) {
+                self.block.fetch(processor, self.rows, ahead as usize);
+            }
+            if let Some(&ahead) = self.active.get(place + ROWS_AHEAD) {
+                self.rows.fetch_rows(processor, ahead as usize);
+            }
+
             let document = self.active[place];
             if self.block.step(self.rows, document as usize, self.diagonals, self.settled, self.violations) {
                 self.active[n_kept] = document;
@@ -278,6 +302,23 @@ impl pulp::WithSimd for Pass<'_> {
             }
         }
         self.active.truncate(n_kept);
+    }
+}
+
+/// The same, as pulp takes it to compile it for a kind of processor.
+#[cfg(target_arch = "x86_64")]
+struct OnProcessor<'a> {
+    processor: pulp::x86::V3,
+    pass: Pass<'a>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl pulp::WithSimd for OnProcessor<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.pass.descend(self.processor);
     }
 }
 
