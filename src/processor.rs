@@ -15,6 +15,40 @@ pub(crate) trait Processor: Copy {
     fn prefetch<T>(self, value: &T);
 }
 
+/// What is done with what a kind of processor can.
+pub(crate) trait Work {
+    type Output;
+
+    fn on(self, processor: impl Processor) -> Self::Output;
+}
+
+/// Does it with what this processor can, compiled for its kind: `on` has to be `#[inline(always)]`, with all that it calls in its loops.
+#[inline]
+pub(crate) fn dispatch<W: Work>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(processor) = V3::try_new() {
+        return pulp::Simd::vectorize(processor, OnV3 { processor, work });
+    }
+    work.on(Any)
+}
+
+/// Work as pulp takes it to compile it.
+#[cfg(target_arch = "x86_64")]
+struct OnV3<W> {
+    processor: V3,
+    work: W,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<W: Work> pulp::WithSimd for OnV3<W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> W::Output {
+        self.work.on(self.processor)
+    }
+}
+
 /// How many values ahead of the one that is worked on are fetched: as many as a processor's cache has on their way at a time.
 const AHEAD: usize = 16;
 

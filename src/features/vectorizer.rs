@@ -9,7 +9,7 @@ use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::processor::{Any, Processor, each_fetched_ahead};
+use crate::processor::{Processor, Work, dispatch, each_fetched_ahead};
 use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, TokenHashes, character_ngrams};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
@@ -73,11 +73,7 @@ impl Vectorizer {
 
     /// Makes a document's row in `scratch`.
     pub fn vectorize(&self, document: &Document, scratch: &mut RowScratch) -> DocumentStats {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(processor) = pulp::x86::V3::try_new() {
-            return pulp::Simd::vectorize(processor, Row { vectorizer: self, processor, document, scratch });
-        }
-        self.make_row(Any, document, scratch)
+        dispatch(Row { vectorizer: self, document, scratch })
     }
 
     #[inline(always)]
@@ -162,22 +158,19 @@ impl Vectorizer {
     }
 }
 
-/// The making of a row, as pulp takes it to compile it for a kind of processor.
-#[cfg(target_arch = "x86_64")]
+/// The making of a row.
 struct Row<'a> {
-    processor: pulp::x86::V3,
     vectorizer: &'a Vectorizer,
     document: &'a Document,
     scratch: &'a mut RowScratch,
 }
 
-#[cfg(target_arch = "x86_64")]
-impl pulp::WithSimd for Row<'_> {
+impl Work for Row<'_> {
     type Output = DocumentStats;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> DocumentStats {
-        self.vectorizer.make_row(self.processor, self.document, self.scratch)
+    fn on(self, processor: impl Processor) -> DocumentStats {
+        self.vectorizer.make_row(processor, self.document, self.scratch)
     }
 }
 

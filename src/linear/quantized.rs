@@ -11,7 +11,7 @@ use zerocopy::little_endian::F32;
 
 use crate::features::{SparseRow, SparseRows};
 use crate::packed::Packed;
-use crate::processor::{Any, Processor, each_fetched_ahead};
+use crate::processor::{Processor, Work, dispatch, each_fetched_ahead};
 
 /// Weights of 0 behind the last feature's. Scores are added up for up to 32 topics side by side, eight at a time, which reads up to seven
 /// weights behind a feature's.
@@ -110,11 +110,7 @@ impl QuantizedWeights {
     /// bits wherever it is scored.
     pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
         // With AVX2 where the processor has it; the arithmetic, and so the score, is the same without.
-        #[cfg(target_arch = "x86_64")]
-        if let Some(processor) = pulp::x86::V3::try_new() {
-            return pulp::Simd::vectorize(processor, Scoring { processor, weights: self, row, scratch, scores });
-        }
-        self.add_up(Any, row, scratch, scores);
+        dispatch(Scoring { weights: self, row, scratch, scores });
     }
 
     #[inline(always)]
@@ -163,23 +159,20 @@ impl QuantizedWeights {
     }
 }
 
-/// The scoring of a row, as pulp takes it to compile it for a kind of processor.
-#[cfg(target_arch = "x86_64")]
+/// The scoring of a row.
 struct Scoring<'a> {
-    processor: pulp::x86::V3,
     weights: &'a QuantizedWeights,
     row: SparseRow<'a>,
     scratch: &'a mut ScoreScratch,
     scores: &'a mut Vec<f64>,
 }
 
-#[cfg(target_arch = "x86_64")]
-impl pulp::WithSimd for Scoring<'_> {
+impl Work for Scoring<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.weights.add_up(self.processor, self.row, self.scratch, self.scores);
+    fn on(self, processor: impl Processor) {
+        self.weights.add_up(processor, self.row, self.scratch, self.scores);
     }
 }
 
@@ -252,7 +245,7 @@ mod tests {
                 let row = SparseRow { features: &features, values: &row_values };
                 let (mut scratch, mut scores, mut of_any) = (ScoreScratch::default(), vec![7.0], Vec::new());
                 weights.score(row, &mut scratch, &mut scores);
-                weights.add_up(Any, row, &mut scratch, &mut of_any);
+                weights.add_up(crate::processor::Any, row, &mut scratch, &mut of_any);
                 assert_eq!(scores, of_any);
                 for (topic, score) in scores.iter().enumerate() {
                     let added = features.iter().map(|&feature| 0.5 * weights.weight(feature as usize, topic));

@@ -16,6 +16,8 @@ use crate::processor::Processor;
 
 /// Features of at most this many documents are rare.
 const MAX_RARE_DOCUMENTS: u32 = 3;
+/// The number of a rare feature.
+const RARE: u32 = u32::MAX;
 
 /// A problem's rows, in two parts.
 pub(super) struct SolverRows {
@@ -41,7 +43,7 @@ impl SolverRows {
         let is_rare = |feature: u32| n_holders[feature as usize] <= MAX_RARE_DOCUMENTS;
         let mut common_features: Vec<u32> = (0..rows.nfeatures() as u32).filter(|&feature| !is_rare(feature)).collect();
         common_features.sort_by_key(|&feature| Reverse(n_holders[feature as usize]));
-        let mut numbers = vec![0; rows.nfeatures()];
+        let mut numbers = vec![RARE; rows.nfeatures()];
         for (number, &feature) in common_features.iter().enumerate() {
             numbers[feature as usize] = number as u32;
         }
@@ -51,11 +53,12 @@ impl SolverRows {
             features.clear();
             values.clear();
             for (&feature, &value) in row.features.iter().zip(row.values) {
-                if is_rare(feature) {
-                    rare_entries.push((feature, document as u32, value));
-                } else {
-                    features.push(numbers[feature as usize]);
-                    values.push(value);
+                match numbers[feature as usize] {
+                    RARE => rare_entries.push((feature, document as u32, value)),
+                    number => {
+                        features.push(number);
+                        values.push(value);
+                    }
                 }
             }
             common.push(SparseRow { features: &features, values: &values });

@@ -18,7 +18,7 @@ use super::rows::SolverRows;
 use super::weights::LinearWeights;
 use crate::cancellation::IsCancelled;
 use crate::features::{SparseRow, SparseRows};
-use crate::processor::{Any, Processor};
+use crate::processor::{Processor, Work, dispatch};
 use crate::targets::Targets;
 
 /// Topics that one block fits side by side: two SSE registers, one AVX register.
@@ -213,12 +213,7 @@ impl BlockSolver {
             Diagonals { negative: 0.5 / c, positive: self.positive_factors.map(|factor| 0.5 / (c * factor)) };
         let pass = Pass { block: self, rows, active, diagonals: &diagonals, settled, violations: &mut violations };
         // With the widest registers that the processor has; the arithmetic, and so the result, is the same with all.
-        #[cfg(target_arch = "x86_64")]
-        if let Some(processor) = pulp::x86::V3::try_new() {
-            pulp::Simd::vectorize(processor, OnProcessor { processor, pass });
-            return violations;
-        }
-        pass.descend(Any);
+        dispatch(pass);
         violations
     }
 
@@ -283,9 +278,11 @@ struct Pass<'a> {
     violations: &'a mut Violations,
 }
 
-impl Pass<'_> {
+impl Work for Pass<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn descend(self, processor: impl Processor) {
+    fn on(self, processor: impl Processor) {
         let mut n_kept = 0;
         for place in 0..self.active.len() {
             if let Some(&ahead) = self.active.get(place + DOCUMENTS_AHEAD) {
@@ -294,7 +291,6 @@ impl Pass<'_> {
             if let Some(&ahead) = self.active.get(place + ROWS_AHEAD) {
                 self.rows.fetch_rows(processor, ahead as usize);
             }
-
             let document = self.active[place];
             if self.block.step(self.rows, document as usize, self.diagonals, self.settled, self.violations) {
                 self.active[n_kept] = document;
@@ -302,23 +298,6 @@ impl Pass<'_> {
             }
         }
         self.active.truncate(n_kept);
-    }
-}
-
-/// The same, as pulp takes it to compile it for a kind of processor.
-#[cfg(target_arch = "x86_64")]
-struct OnProcessor<'a> {
-    processor: pulp::x86::V3,
-    pass: Pass<'a>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl pulp::WithSimd for OnProcessor<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.pass.descend(self.processor);
     }
 }
 

@@ -87,12 +87,12 @@ impl MeasuredCall {
 
     /// Takes note of the status that ends a stream, and puts the call's id into an error.
     fn end_with(&mut self, trailers: &mut HeaderMap) {
-        let status = Status::from_header_map(trailers);
-        self.code = status.as_ref().map_or(Code::Unknown, Status::code);
-        if let Some(status) = status.filter(|status| status.code() != Code::Ok)
+        self.code = trailers.get("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
+        if self.code != Code::Ok
+            && let Some(status) = Status::from_header_map(trailers)
             && let Err(error) = self.request_id.add_to(&status).add_header(trailers)
         {
-            tracing::error!(%error, "an error's details can't be sent");
+            self.span.in_scope(|| tracing::error!(%error, "an error's details can't be sent"));
         }
     }
 
@@ -150,8 +150,7 @@ impl http_body::Body for MeasuredBody {
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
         let Self { body, call } = self.get_mut();
         let Some(polled) = body else { return Poll::Ready(None) };
-        let _entered = call.span.clone().entered();
-        let mut frame = match catch(|| Pin::new(polled).poll_frame(context)) {
+        let mut frame = match call.span.in_scope(|| catch(|| Pin::new(polled).poll_frame(context))) {
             Ok(frame) => ready!(frame),
             Err(panicked) => {
                 *body = None;
