@@ -169,11 +169,37 @@ impl WordNumbers {
     }
 }
 
+/// A document that others may be near, with what tells of most others that they aren't, without a look at its words.
+#[derive(Debug, Clone, Copy)]
+struct Leader {
+    document: u32,
+    n_words: u32,
+    signature: Signature,
+}
+
+/// Which of 64 bits the words of a set fall on. Each bit that two sets don't have in common is at least one word that they don't (the
+/// bitmap filter of Sandes, Teodoro & Melo, *Bitmap Filter: Speeding up Exact Set Similarity Joins with Bitwise Operations*, 2017).
+#[derive(Debug, Clone, Copy)]
+struct Signature(u64);
+
+impl Signature {
+    fn of(set: &[u32]) -> Self {
+        // Fibonacci hashing: neighbours in the order of frequency fall far apart.
+        let bit = |word: u32| 1 << (u64::from(word).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58);
+        Self(set.iter().fold(0, |bits, &word| bits | bit(word)))
+    }
+
+    /// At least so many words are in one of two sets and not in the other.
+    fn min_difference(self, other: Self) -> usize {
+        (self.0 ^ other.0).count_ones() as usize
+    }
+}
+
 /// The documents that are near no earlier one, and which of them have a word in their prefix.
 struct Leaders<'a> {
     words: &'a WordSets,
-    /// For each shared word, from `first_shared` on: leaders, with the sizes of their sets.
-    postings: Vec<Vec<(u32, u32)>>,
+    /// For each shared word, from `first_shared` on.
+    postings: Vec<Vec<Leader>>,
     /// For each leader the last document that it was compared with: several words lead to the same leader.
     compared_with: Vec<u32>,
 }
@@ -185,9 +211,10 @@ impl<'a> Leaders<'a> {
     }
 
     fn add(&mut self, document: u32) {
-        let n_words = self.words.sets[document as usize].len() as u32;
+        let set = &self.words.sets[document as usize];
+        let leader = Leader { document, n_words: set.len() as u32, signature: Signature::of(set) };
         for &word in self.words.prefix(document) {
-            self.postings[(word - self.words.first_shared) as usize].push((document, n_words));
+            self.postings[(word - self.words.first_shared) as usize].push(leader);
         }
     }
 
@@ -195,11 +222,15 @@ impl<'a> Leaders<'a> {
     fn nearest(&mut self, document: u32) -> Option<u32> {
         let Self { words, postings, compared_with } = self;
         let set = &words.sets[document as usize];
+        let signature = Signature::of(set);
         let mut best: Option<(Similarity, u32)> = None;
         let places = words.prefix(document).iter().flat_map(|&word| &postings[(word - words.first_shared) as usize]);
-        for &(leader, n_words) in places.take(MAX_LOOK_UPS) {
-            let (few, many) = (set.len().min(n_words as usize), set.len().max(n_words as usize));
-            if 5 * few < 4 * many || std::mem::replace(&mut compared_with[leader as usize], document) == document {
+        for leader in places.take(MAX_LOOK_UPS) {
+            let n_words = leader.n_words as usize;
+            let (few, many) = (set.len().min(n_words), set.len().max(n_words));
+            let is_far = 5 * few < 4 * many || signature.min_difference(leader.signature) > max_difference(few + many);
+            let leader = leader.document;
+            if is_far || std::mem::replace(&mut compared_with[leader as usize], document) == document {
                 continue;
             }
             let Some(similarity) = Similarity::if_near(set, &words.sets[leader as usize]) else { continue };
@@ -210,6 +241,16 @@ impl<'a> Leaders<'a> {
         }
         best.map(|(_, leader)| leader)
     }
+}
+
+/// How many words two near sets, of so many words together, have in common at least: i / (sum − i) ≥ 4/5.
+fn min_intersection(sum: usize) -> usize {
+    (4 * sum).div_ceil(9)
+}
+
+/// How many words are in one of them and not in the other at most.
+fn max_difference(sum: usize) -> usize {
+    sum - 2 * min_intersection(sum)
 }
 
 /// The Jaccard similarity of two sets: the size of their intersection over that of their union.
@@ -223,8 +264,7 @@ impl Similarity {
     /// Of two sorted sets; `None` if it is below 4/5, which is found out as early as possible.
     fn if_near(a: &[u32], b: &[u32]) -> Option<Self> {
         let sum = a.len() + b.len();
-        // i / (sum − i) ≥ 4/5
-        let required = (4 * sum).div_ceil(9);
+        let required = min_intersection(sum);
         let (mut i, mut j, mut intersection) = (0, 0, 0);
         while i < a.len() && j < b.len() {
             if intersection + (a.len() - i).min(b.len() - j) < required {
@@ -320,6 +360,18 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn a_signature_never_tells_more_of_a_difference_than_there_is() {
+        let sets: Vec<Vec<u32>> = (0..200).map(|i| (0..i % 40).map(|j| (i * 7 + j * j * 13) % 90).collect()).collect();
+        for a in &sets {
+            for b in &sets {
+                let [a, b] = [a, b].map(|set| set.iter().copied().collect::<BTreeSet<u32>>());
+                let [of_a, of_b] = [&a, &b].map(|set| Signature::of(&set.iter().copied().collect::<Vec<_>>()));
+                assert!(of_a.min_difference(of_b) <= a.symmetric_difference(&b).count());
+            }
+        }
     }
 
     proptest! {

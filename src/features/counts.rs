@@ -85,7 +85,10 @@ impl TermCounts {
             chunk.iter().map(|tokens| counts.count_terms(tokens, &mut scratch)).collect()
         };
         let rows: Vec<Vec<Vec<(u32, u32)>>> = documents.par_iter().map(count_chunk).collect();
-        for row in rows.iter().flatten() {
+        let n_terms = rows.iter().flatten().map(Vec::len).sum();
+        counts.features.reserve_exact(n_terms);
+        counts.counts.reserve_exact(n_terms);
+        for row in rows.into_iter().flatten() {
             counts.features.extend(row.iter().map(|&(feature, _)| feature));
             counts.counts.extend(row.iter().map(|&(_, count)| count));
             counts.offsets.push(counts.features.len());
@@ -168,8 +171,9 @@ impl TermCounts {
                 rows
             })
             .collect();
-        let mut rows = SparseRows::new(self.n_features());
-        chunks.iter().for_each(|chunk| rows.append(chunk));
+        let n_values = chunks.iter().map(SparseRows::n_values).sum();
+        let mut rows = SparseRows::with_capacity(self.n_features(), documents.len(), n_values);
+        chunks.into_iter().for_each(|chunk| rows.append(&chunk));
         rows
     }
 

@@ -107,6 +107,18 @@ impl SparseRows {
         Self { n_features, offsets: vec![0], features: Vec::new(), values: Vec::new() }
     }
 
+    /// The same, with room for so many rows and values.
+    pub(crate) fn with_capacity(n_features: usize, n_rows: usize, n_values: usize) -> Self {
+        let mut offsets = Vec::with_capacity(n_rows + 1);
+        offsets.push(0);
+        Self { n_features, offsets, features: Vec::with_capacity(n_values), values: Vec::with_capacity(n_values) }
+    }
+
+    /// The number of values of all rows.
+    pub(crate) fn n_values(&self) -> usize {
+        self.values.len()
+    }
+
     /// Adds a row below the others.
     ///
     /// # Panics

@@ -47,7 +47,9 @@ impl SolverRows {
         for (number, &feature) in common_features.iter().enumerate() {
             numbers[feature as usize] = number as u32;
         }
-        let (mut common, mut rare_entries) = (SparseRows::new(common_features.len()), Vec::new());
+        let n_common = common_features.iter().map(|&feature| n_holders[feature as usize] as usize).sum();
+        let mut common = SparseRows::with_capacity(common_features.len(), rows.nsamples(), n_common);
+        let mut rare_entries = Vec::with_capacity(rows.n_values() - n_common);
         let (mut features, mut values) = (Vec::new(), Vec::new());
         for (document, row) in rows.iter().enumerate() {
             features.clear();

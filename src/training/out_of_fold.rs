@@ -55,8 +55,17 @@ pub(super) fn cross_validate(
     progress: &dyn Progress,
 ) -> Result<OutOfFold, TrainError> {
     let folds = cross_validation_folds(dataset, N_FOLDS, config.seed);
-    let folds: Vec<Fold> =
-        (0..N_FOLDS).into_par_iter().map(|fold| Fold::new(dataset, counts, postings, config, &folds, fold)).collect();
+    let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
+    let begin = |fold: usize| {
+        let (held_out, training): (Vec<u32>, Vec<u32>) =
+            (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
+        let max_features = config.max_features.map(NonZeroUsize::get);
+        let weights = weigh_terms(counts, postings, dataset.targets(), &training, max_features);
+        let solver = solver_of(dataset, counts, &training, &weights, &params)?;
+        Ok((Fold::new(dataset, counts, held_out, &weights), solver))
+    };
+    let begun: Vec<_> = (0..N_FOLDS).into_par_iter().map(begin).collect::<Result<_, TrainError>>()?;
+    let (folds, mut solvers): (Vec<Fold>, Vec<OneVsRestSolver>) = begun.into_iter().unzip();
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
@@ -65,11 +74,6 @@ pub(super) fn cross_validate(
         None if dataset.targets().n_documents() < MIN_DOCUMENTS_TO_SEARCH => vec![DEFAULT_C],
         None => CANDIDATES.to_vec(),
     };
-    let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
-    let mut solvers = folds
-        .par_iter()
-        .map(|fold| OneVsRestSolver::new(&fold.rows, &fold.targets, Some(&fold.weights), &params))
-        .collect::<Result<Vec<_>, _>>()?;
     let is_one_enough = candidates.len() > 1 && folds[0].held_out.len() >= MIN_HELD_OUT_TO_SEARCH;
     let n_searched = if is_one_enough { 1 } else { N_FOLDS };
     let (searched, others) = solvers.split_at_mut(n_searched);
@@ -134,11 +138,22 @@ fn solve_and_score(
     if progress.is_cancelled() { Err(TrainError::Cancelled) } else { Ok(scores) }
 }
 
-/// One fold: what is learned from, and what is scored.
+/// What learns from some documents, with these weights of terms. Their rows are gone when it is there: it has its own.
+fn solver_of(
+    dataset: &Dataset,
+    counts: &TermCounts,
+    documents: &[u32],
+    term_weights: &[f32],
+    params: &LinearSvmValidParams,
+) -> Result<OneVsRestSolver, TrainError> {
+    let document_weights = dataset.weights();
+    let document_weights: Vec<f32> = documents.iter().map(|&document| document_weights[document as usize]).collect();
+    let (rows, targets) = (counts.rows(documents, term_weights), dataset.targets().select(documents));
+    Ok(OneVsRestSolver::new(&rows, &targets, Some(&document_weights), params)?)
+}
+
+/// What a fold holds out.
 struct Fold {
-    rows: SparseRows,
-    targets: Targets,
-    weights: Vec<f32>,
     held_out: Vec<u32>,
     held_out_targets: Targets,
     /// The features that held-out documents hold, and their rows with these for all features.
@@ -149,18 +164,8 @@ struct Fold {
 }
 
 impl Fold {
-    fn new(
-        dataset: &Dataset,
-        counts: &TermCounts,
-        postings: &Postings,
-        config: &TrainingConfig,
-        folds: &[usize],
-        fold: usize,
-    ) -> Self {
-        let (held_out, training): (Vec<u32>, Vec<u32>) =
-            (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
-        let (max_features, document_weights) = (config.max_features.map(NonZeroUsize::get), dataset.weights());
-        let weights = weigh_terms(counts, postings, dataset.targets(), &training, max_features);
+    /// With the weights of terms that the fold's other documents give.
+    fn new(dataset: &Dataset, counts: &TermCounts, held_out: Vec<u32>, weights: &[f32]) -> Self {
         let known_share = |&document: &u32| {
             let unigrams =
                 counts.row(document as usize).take_while(|&(feature, _)| counts.kind(feature) == TermKind::Unigram);
@@ -169,12 +174,9 @@ impl Fold {
             });
             f64::from(n_known) / f64::from(n_tokens.max(1))
         };
-        let (held_out_features, held_out_rows) = counts.rows(&held_out, &weights).compacted();
+        let (held_out_features, held_out_rows) = counts.rows(&held_out, weights).compacted();
         Self {
             known_shares: held_out.iter().map(known_share).collect(),
-            rows: counts.rows(&training, &weights),
-            targets: dataset.targets().select(&training),
-            weights: training.iter().map(|&document| document_weights[document as usize]).collect(),
             held_out_targets: dataset.targets().select(&held_out),
             held_out_features,
             held_out_rows,
