@@ -1,9 +1,11 @@
 //! How often a document holds each of its features, counted in a small hash table: a document has hundreds of them, and sorting them took
 //! longer.
 
+use std::hash::{BuildHasher, RandomState};
+
 /// No feature's number.
 const NONE: u32 = u32::MAX;
-/// Slots for each occurrence: with more of them fewer features meet, and more slots are to be emptied.
+/// Slots for each feature that there can be: with more of them fewer features meet, and more slots are to be emptied.
 const SLOTS_PER_FEATURE: usize = 4;
 const MIN_SLOTS: usize = 64;
 
@@ -15,28 +17,37 @@ struct Slot {
 }
 
 /// One document's features, each once, with how often it comes; buffers that serve one document after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FeatureCounts {
+    /// What features are hashed with: multiplicative hashing by a random odd number (Dietzfelbinger, Hagerup, Katajainen & Penttonen, *A Reliable
+    /// Randomized Algorithm for the Closest-Pair Problem*, 1997), so that nobody can choose words that meet. What comes out is the
+    /// same with any.
+    multiplier: u64,
     slots: Vec<Slot>,
     /// What has been counted, then what longer documents have left.
     counts: Vec<(u32, u32)>,
 }
 
+impl Default for FeatureCounts {
+    fn default() -> Self {
+        Self { multiplier: RandomState::new().hash_one(0) | 1, slots: Vec::new(), counts: Vec::new() }
+    }
+}
+
 impl FeatureCounts {
-    /// Counts features, in place of those before; they come out in the order of their first occurrence. Which one comes again can't be
+    /// Counts features, which are below `n_features`, in place of those before; they come out in the order of their first occurrence. Which one comes again can't be
     /// guessed, so nothing branches on it.
     #[inline(always)]
-    pub(super) fn count(&mut self, features: &[u32]) -> &[(u32, u32)] {
-        let n_slots = (SLOTS_PER_FEATURE * features.len()).next_power_of_two().max(MIN_SLOTS);
+    pub(super) fn count(&mut self, features: &[u32], n_features: usize) -> &[(u32, u32)] {
+        let n_slots = (SLOTS_PER_FEATURE * features.len().min(n_features)).next_power_of_two().max(MIN_SLOTS);
         let shift = u64::BITS - n_slots.ilog2();
         self.slots.clear();
         self.slots.resize(n_slots, Slot { feature: NONE, place: 0 });
         self.counts.resize(features.len().max(self.counts.len()), (0, 0));
-        let (slots, counts) = (self.slots.as_mut_slice(), self.counts.as_mut_slice());
+        let (multiplier, slots, counts) = (self.multiplier, self.slots.as_mut_slice(), self.counts.as_mut_slice());
         let mut n_counted = 0;
         for &feature in features {
-            // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4): the highest bits of the product.
-            let mut slot = (u64::from(feature).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize;
+            let mut slot = (u64::from(feature).wrapping_mul(multiplier) >> shift) as usize;
             while slots[slot].feature != feature && slots[slot].feature != NONE {
                 slot = (slot + 1) & (n_slots - 1);
             }
@@ -64,6 +75,7 @@ mod tests {
         ) {
             let mut counts = FeatureCounts::default();
             for features in documents {
+                let n_features = features.iter().max().map_or(0, |&largest| largest as usize + 1);
                 let mut expected: Vec<(u32, u32)> = Vec::new();
                 for &feature in &features {
                     match expected.iter_mut().find(|(other, _)| *other == feature) {
@@ -71,7 +83,7 @@ mod tests {
                         None => expected.push((feature, 1)),
                     }
                 }
-                prop_assert_eq!(counts.count(&features), expected);
+                prop_assert_eq!(counts.count(&features, n_features), expected);
             }
         }
     }

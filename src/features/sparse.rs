@@ -12,7 +12,7 @@ const PER_CACHE_LINE: usize = 16;
 /// One document's values by feature, each feature once; borrowed from wherever they are kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SparseRow<'a> {
-    /// Feature numbers: rising in training, in the order of their first occurrence where a document is classified.
+    /// Feature numbers, in an order that is always the same for a document and a model.
     pub features: &'a [u32],
     /// The value of each feature; an L2 norm of 1, or no values at all.
     pub values: &'a [f32],

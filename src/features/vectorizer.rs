@@ -95,7 +95,7 @@ impl Vectorizer {
                 self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
             });
         }
-        let counts = counts.count(features);
+        let counts = counts.count(features, weights.len());
         builder.begin(counts.len());
         let fetch = |(feature, _): (u32, u32)| processor.prefetch(&weights[feature as usize]);
         each_fetched_ahead(counts, fetch, |_, (feature, count)| {

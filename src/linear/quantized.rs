@@ -14,7 +14,7 @@ use crate::packed::Packed;
 use crate::processor::{Processor, Work, dispatch, each_fetched_ahead};
 
 /// Weights of 0 behind the last feature's. Scores are added up for up to 32 topics side by side, eight at a time, which reads up to seven
-/// weights behind a feature's.
+/// weights behind a feature's; model files have sixteen.
 const PADDING: usize = 16;
 /// Terms that are added up in 32 bits before the sum goes into 64: keeps rounding below 10⁻⁶ of what was added.
 const TERMS_PER_SUM: usize = 32;
@@ -128,10 +128,10 @@ impl QuantizedWeights {
         each_fetched_ahead(row.features, fetch, |place, feature| scaled[place] *= scales[feature as usize].get());
         scores.clear();
         while scores.len() < self.n_topics {
-            match self.n_topics - scores.len() {
-                ..=8 => self.add_up_lanes::<8>(row.features, scaled, scores),
-                ..=16 => self.add_up_lanes::<16>(row.features, scaled, scores),
-                ..=24 => self.add_up_lanes::<24>(row.features, scaled, scores),
+            match (self.n_topics - scores.len()).div_ceil(8) {
+                1 => self.add_up_lanes::<8>(row.features, scaled, scores),
+                2 => self.add_up_lanes::<16>(row.features, scaled, scores),
+                3 => self.add_up_lanes::<24>(row.features, scaled, scores),
                 _ => self.add_up_lanes::<32>(row.features, scaled, scores),
             }
         }

@@ -23,7 +23,7 @@ use crate::document::Document;
 /// ones, and batches, go to the workers.
 pub const MAX_INLINE_BYTES: usize = 16 * 1024;
 
-/// The buffers that a document of more bytes needed aren't kept: they take about thirty times as much, on each thread.
+/// The buffers that a document of more bytes needed aren't kept: they take up to seventy times as much, on each thread.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
 
 /// A document within the limits.

@@ -61,6 +61,9 @@ pub(super) fn cross_validate(
             (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
         let max_features = config.max_features.map(NonZeroUsize::get);
         let weights = weigh_terms(counts, postings, dataset.targets(), &training, max_features);
+        if progress.is_cancelled() {
+            return Err(TrainError::Cancelled);
+        }
         let solver = solver_of(dataset, counts, &training, &weights, &params)?;
         Ok((Fold::new(dataset, counts, held_out, &weights), solver))
     };
