@@ -93,31 +93,28 @@ mod tests {
         }
     }
 
-    /// Two tasks write to one stream, again and again; each would have sent its own.
+    /// Two tasks write to one stream, again and again; each would have sent its own. On this one thread tasks run in the order in which they
+    /// are woken: the first one puts off its flush, the second one writes, the first one flushes.
     #[tokio::test]
     async fn what_others_have_ready_is_sent_together_with_what_was_there_first() {
         let sent = Sent::default();
-        let stream = Arc::new(tokio::sync::Mutex::new(Gathered::new(sent.clone())));
+        let stream = Arc::new(Mutex::new(Gathered::new(sent.clone())));
         for round in 1..=3 {
-            let (ready, first) = tokio::sync::oneshot::channel();
-            let of_other = Arc::clone(&stream);
-            let flushing = tokio::spawn(async move {
-                of_other.lock().await.write_all(b"first, ").await.unwrap();
-                ready.send(()).unwrap();
-                std::future::poll_fn(|context| {
-                    let Ok(mut stream) = of_other.try_lock() else { unreachable!("nobody holds it across a wait") };
-                    Pin::new(&mut *stream).poll_flush(context)
-                })
-                .await
-                .unwrap();
+            let (of_first, of_second) = (Arc::clone(&stream), Arc::clone(&stream));
+            let first = tokio::spawn(async move {
+                write(&of_first, b"first, ").await;
+                std::future::poll_fn(|context| Pin::new(&mut *of_first.lock().unwrap()).poll_flush(context)).await
             });
-            // On this one thread, the other task has put off its flush when this one goes on.
-            first.await.unwrap();
-            stream.lock().await.write_all(b"second").await.unwrap();
-            assert_eq!(sent.0.lock().unwrap().len(), round - 1);
-            flushing.await.unwrap();
+            let second = tokio::spawn(async move { write(&of_second, b"second").await });
+            first.await.unwrap().unwrap();
+            second.await.unwrap();
             assert_eq!(*sent.0.lock().unwrap(), vec!["first, second"; round]);
         }
+    }
+
+    async fn write(stream: &Mutex<Gathered<Sent>>, bytes: &[u8]) {
+        let written = std::future::poll_fn(|context| Pin::new(&mut *stream.lock().unwrap()).poll_write(context, bytes));
+        assert_eq!(written.await.unwrap(), bytes.len());
     }
 
     /// Through a pipe that takes a few bytes at a time, in pieces smaller and larger than the buffer.
