@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::exponential::{LANES, Lanes, exponential};
 use crate::cancellation::IsCancelled;
+use crate::processor::{Processor, Work, dispatch};
 
 /// Past steps that L-BFGS remembers, as in linfa-logistic.
 const N_REMEMBERED: usize = 10;
@@ -91,8 +92,7 @@ impl Loss<'_> {
         let blocks = self.blocks(point);
         let chunks = self.scores.par_chunks(DOCUMENTS_PER_CHUNK * self.n_scores.max(1));
         let chunks = chunks.zip(self.classes.par_chunks(DOCUMENTS_PER_CHUNK));
-        let of_chunk =
-            |(scores, classes)| pulp::Arch::new().dispatch(Chunk { loss: self, point: &blocks, scores, classes });
+        let of_chunk = |(scores, classes)| dispatch(Chunk { loss: self, point: &blocks, scores, classes });
         let sums: Vec<(f64, Vec<Lanes>)> = chunks.map(of_chunk).collect();
         let (mut cost, mut gradient) = (0.0, Array1::zeros(point.len()));
         for (chunk_cost, chunk_gradient) in sums {
@@ -155,7 +155,7 @@ impl Gradient for Problem<'_> {
     }
 }
 
-/// A chunk's documents at a point, as pulp takes it to compile it for several kinds of processors.
+/// A chunk's documents at a point.
 struct Chunk<'a> {
     loss: &'a Loss<'a>,
     /// (Scores + 1) × blocks of classes.
@@ -164,12 +164,12 @@ struct Chunk<'a> {
     classes: &'a [usize],
 }
 
-impl pulp::WithSimd for Chunk<'_> {
+impl Work for Chunk<'_> {
     /// Σ -ln p(class) and its gradient.
     type Output = (f64, Vec<Lanes>);
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
+    fn on(self, _: impl Processor) -> Self::Output {
         let n_scores = self.loss.n_scores;
         let n_blocks = self.point.len() / (n_scores + 1);
         let (weights, biases) = self.point.split_at(n_scores * n_blocks);

@@ -29,7 +29,7 @@ struct Seen {
     n_open_calls: AtomicUsize,
     /// Milliseconds from `begun` to the end of the last call.
     last_call_ms: AtomicU64,
-    /// The same to the last call that was refused for want of room, and one more; 0: none was.
+    /// The same to the last call that was refused with RESOURCE_EXHAUSTED, and one more; 0: none was.
     last_refusal_ms: AtomicU64,
 }
 
@@ -68,7 +68,7 @@ impl Activity {
         self.0.n_bytes.load(Ordering::Relaxed) >= HANDSHAKE_BYTES
     }
 
-    /// Whether a call was refused for want of room in the last second: then queues are long.
+    /// Whether a call was refused with RESOURCE_EXHAUSTED in the last second, as under overload, when queues are long.
     pub(super) fn is_refusing(&self) -> bool {
         let Self(seen) = self;
         match seen.last_refusal_ms.load(Ordering::Relaxed) {
@@ -100,7 +100,7 @@ impl Activity {
 pub(in crate::server) struct OpenCall(Activity);
 
 impl OpenCall {
-    /// Notes that it is refused for want of room.
+    /// Notes that it is refused with RESOURCE_EXHAUSTED.
     pub(in crate::server) fn note_refusal(&self) {
         let Activity(seen) = &self.0;
         seen.last_refusal_ms.store(milliseconds(seen).saturating_add(1), Ordering::Relaxed);

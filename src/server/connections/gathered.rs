@@ -13,8 +13,8 @@ use super::activity::Activity;
 /// A connection's task is woken by each answer and would send it at once, though the next call of the same connection waits to be
 /// answered by the same thread. It goes to the end of the queue instead, once, and then sends what has come together; if nobody is before it in
 /// the queue, it goes on at once. h2 flushes after each frame of 1,024 bytes and more: of large answers every second frame is put off,
-/// and sent with the one behind it. While calls are refused for want of room nothing is put off: the queue is long then, and who is refused is to
-/// know at once.
+/// and sent with the one behind it. While calls are refused with RESOURCE_EXHAUSTED nothing is put off: under overload the queue is long, and who is
+/// refused is to know at once.
 #[derive(Debug)]
 pub(super) struct Gathered<IO> {
     stream: BufWriter<IO>,
