@@ -34,7 +34,7 @@ pub(super) struct MeasuredCall {
     /// `None`: who calls wasn't found out.
     caller: Option<Caller>,
     is_ended: bool,
-    open_call: Option<OpenCall>,
+    _open_call: Option<OpenCall>,
 }
 
 impl MeasuredCall {
@@ -56,7 +56,7 @@ impl MeasuredCall {
             peer: request.extensions().get::<Peer>().cloned(),
             caller: None,
             is_ended: false,
-            open_call: request.extensions().get::<Activity>().map(Activity::open_call),
+            _open_call: request.extensions().get::<Activity>().map(Activity::open_call),
         }
     }
 
@@ -106,9 +106,6 @@ impl MeasuredCall {
     fn end(&mut self) {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
-        }
-        if self.code == Code::ResourceExhausted {
-            self.open_call.iter().for_each(OpenCall::note_refusal);
         }
         let took = self.begun.elapsed();
         let _entered = self.span.enter();

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 /// has not begun.
 const HANDSHAKE_BYTES: u64 = 24 + 9;
 
-/// How long a connection counts as one on which calls are refused.
-const REFUSING_TIME: Duration = Duration::from_secs(1);
-
 /// What has happened on a connection; shared by those who notice it.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Activity(Arc<Seen>);
@@ -29,8 +26,6 @@ struct Seen {
     n_open_calls: AtomicUsize,
     /// Milliseconds from `begun` to the end of the last call.
     last_call_ms: AtomicU64,
-    /// The same to the last call that was refused with RESOURCE_EXHAUSTED, and one more; 0: none was.
-    last_refusal_ms: AtomicU64,
 }
 
 impl Default for Activity {
@@ -38,8 +33,8 @@ impl Default for Activity {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
-        let (n_bytes, n_open_calls, last_call_ms, last_refusal_ms) = Default::default();
-        Self(Arc::new(Seen { number, begun, n_bytes, n_open_calls, last_call_ms, last_refusal_ms }))
+        let (n_bytes, n_open_calls, last_call_ms) = Default::default();
+        Self(Arc::new(Seen { number, begun, n_bytes, n_open_calls, last_call_ms }))
     }
 }
 
@@ -68,15 +63,6 @@ impl Activity {
         self.0.n_bytes.load(Ordering::Relaxed) >= HANDSHAKE_BYTES
     }
 
-    /// Whether a call was refused with RESOURCE_EXHAUSTED in the last second, as under overload, when queues are long.
-    pub(super) fn is_refusing(&self) -> bool {
-        let Self(seen) = self;
-        match seen.last_refusal_ms.load(Ordering::Relaxed) {
-            0 => false,
-            at => Instant::now() < seen.begun + Duration::from_millis(at) + REFUSING_TIME,
-        }
-    }
-
     /// Returns when no call has been open for so long.
     pub(super) async fn is_idle(&self, limit: Duration) {
         loop {
@@ -99,23 +85,10 @@ impl Activity {
 #[derive(Debug)]
 pub(in crate::server) struct OpenCall(Activity);
 
-impl OpenCall {
-    /// Notes that it is refused with RESOURCE_EXHAUSTED.
-    pub(in crate::server) fn note_refusal(&self) {
-        let Activity(seen) = &self.0;
-        seen.last_refusal_ms.store(milliseconds(seen).saturating_add(1), Ordering::Relaxed);
-    }
-}
-
-/// Since the connection was made.
-fn milliseconds(seen: &Seen) -> u64 {
-    u64::try_from(seen.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let Activity(seen) = &self.0;
-        let ms = milliseconds(seen);
+        let ms = u64::try_from(seen.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // In this order, so that who sees no open call sees when the last one ended, too.
         seen.last_call_ms.fetch_max(ms, Ordering::Relaxed);
         seen.n_open_calls.fetch_sub(1, Ordering::Release);
@@ -198,16 +171,6 @@ mod tests {
         };
         let ((), ()) = tokio::join!(ends, activity.is_idle(LIMIT));
         assert_eq!(activity.0.begun.elapsed(), 4 * LIMIT + LIMIT / 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_counts_for_a_second() {
-        let activity = Activity::default();
-        assert!(!activity.is_refusing());
-        activity.open_call().note_refusal();
-        assert!(activity.is_refusing());
-        tokio::time::advance(REFUSING_TIME + Duration::from_millis(2)).await;
-        assert!(!activity.is_refusing());
     }
 
     #[tokio::test(start_paused = true)]

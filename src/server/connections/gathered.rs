@@ -6,28 +6,24 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
-use super::activity::Activity;
-
 /// A stream whose bytes are sent when they are to be flushed, and not before whoever else is ready to do something has done it.
 ///
 /// A connection's task is woken by each answer and would send it at once, though the next call of the same connection waits to be
 /// answered by the same thread. It goes to the end of the queue instead, once, and then sends what has come together; if nobody is before it in
 /// the queue, it goes on at once. h2 flushes after each frame of 1,024 bytes and more: of large answers every second frame is put off,
-/// and sent with the one behind it. While calls are refused with RESOURCE_EXHAUSTED nothing is put off: under overload the queue is long, and who is
-/// refused is to know at once.
+/// and sent with the one behind it.
 #[derive(Debug)]
 pub(super) struct Gathered<IO> {
     stream: BufWriter<IO>,
     is_put_off: bool,
-    activity: Activity,
 }
 
 /// A frame of the size that callers take unless they say more (RFC 9113, section 6.5.2: 16 KiB), and what h2 puts before it.
 const BUFFER_BYTES: usize = 20 * 1024;
 
 impl<IO: AsyncWrite> Gathered<IO> {
-    pub(super) fn new(stream: IO, activity: Activity) -> Self {
-        Self { stream: BufWriter::with_capacity(BUFFER_BYTES, stream), is_put_off: false, activity }
+    pub(super) fn new(stream: IO) -> Self {
+        Self { stream: BufWriter::with_capacity(BUFFER_BYTES, stream), is_put_off: false }
     }
 }
 
@@ -48,7 +44,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Gathered<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_put_off && !self.stream.buffer().is_empty() && !self.activity.is_refusing() {
+        if !self.is_put_off && !self.stream.buffer().is_empty() {
             self.is_put_off = true;
             // A task that wakes itself goes to the end of tokio's queue.
             context.waker().wake_by_ref();
@@ -102,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn what_others_have_ready_is_sent_together_with_what_was_there_first() {
         let sent = Sent::default();
-        let stream = Arc::new(Mutex::new(Gathered::new(sent.clone(), Activity::default())));
+        let stream = Arc::new(Mutex::new(Gathered::new(sent.clone())));
         for round in 1..=3 {
             let (of_first, of_second) = (Arc::clone(&stream), Arc::clone(&stream));
             let first = tokio::spawn(async move {
@@ -121,27 +117,11 @@ mod tests {
         assert_eq!(written.await.unwrap(), bytes.len());
     }
 
-    #[tokio::test]
-    async fn nothing_is_put_off_while_calls_are_refused() {
-        let (sent, activity) = (Sent::default(), Activity::default());
-        let mut stream = Gathered::new(sent.clone(), activity.clone());
-        stream.write_all(b"answer").await.unwrap();
-        let flush = |stream: &mut Gathered<Sent>| {
-            Pin::new(stream).poll_flush(&mut Context::from_waker(std::task::Waker::noop()))
-        };
-        assert!(flush(&mut stream).is_pending());
-        assert!(flush(&mut stream).is_ready());
-        activity.open_call().note_refusal();
-        stream.write_all(b"refusal").await.unwrap();
-        assert!(flush(&mut stream).is_ready());
-        assert_eq!(*sent.0.lock().unwrap(), ["answer", "refusal"]);
-    }
-
     /// Through a pipe that takes a few bytes at a time, in pieces smaller and larger than the buffer.
     #[tokio::test]
     async fn whatever_is_written_arrives_however_slowly_it_is_taken() {
         let (mut theirs, ours) = tokio::io::duplex(100);
-        let mut stream = Gathered::new(ours, Activity::default());
+        let mut stream = Gathered::new(ours);
         let pieces = [1, 50, 1000, 10 * 1024, 3, 50 * 1024, 7];
         let writing = async {
             for (number, n_bytes) in (0u8..).zip(pieces) {
@@ -162,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn a_flush_sends_all_and_a_shutdown_too() {
         let sent = Sent::default();
-        let mut stream = Gathered::new(sent.clone(), Activity::default());
+        let mut stream = Gathered::new(sent.clone());
         for place in 0..3 {
             stream.write_all(b"answer").await.unwrap();
             assert_eq!(sent.0.lock().unwrap().len(), place);

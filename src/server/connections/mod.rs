@@ -182,7 +182,7 @@ where
     {
         let Self { service, http, limits, closing, .. } = self;
         let activity = Activity::default();
-        let stream = Gathered::new(Watched::new(stream, activity.clone()), activity.clone());
+        let stream = Gathered::new(Watched::new(stream, activity.clone()));
         let of_calls = activity.clone();
         let service = service.map_request(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
