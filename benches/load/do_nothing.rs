@@ -1,11 +1,16 @@
-//! The wire's own limit: tonic's server with topicd's protocol, its limits on messages and connections and a deadline, whose answer to
-//! every document is the same bytes.
+//! The wire's own limit: servers with topicd's protocol, whose answer to every document is the same bytes. One has topicd's layers, and its
+//! limits with them; the other is tonic's own, with the same limits on messages and connections and a deadline.
 
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use futures_util::stream::{BoxStream, StreamExt};
 use prost::Message;
+use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -13,7 +18,17 @@ use topicd::api::pb;
 use topicd::api::pb::batch_classify_result::Result as BatchResult;
 use topicd::api::pb::classifier_service_server::{ClassifierService, ClassifierServiceServer};
 use topicd::api::pb::stream_classify_response::Result as StreamResult;
-use topicd::config::{ConnectionLimits, Limits};
+use topicd::config::{ConnectionLimits, Limits, LogFormat, ServeConfig};
+use topicd::{server, telemetry};
+
+/// What is around the service.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Layers {
+    /// All that calls of topicd pass.
+    OfTopicd,
+    /// What tonic has.
+    OfTonic,
+}
 
 struct DoNothing {
     answer: pb::ClassifyResponse,
@@ -50,13 +65,32 @@ impl ClassifierService for DoNothing {
 }
 
 /// Serves on a free port, which it prints, until it is killed.
-pub(crate) async fn serve(answer: &Path) {
+pub(crate) async fn serve(answer: &Path, layers: Layers) {
     let answer = pb::ClassifyResponse::decode(&*std::fs::read(answer).unwrap()).unwrap();
+    let service = ClassifierServiceServer::new(DoNothing { answer })
+        .max_decoding_message_size(Limits::default().max_message_bytes.get() as usize);
+    match layers {
+        Layers::OfTopicd => behind_layers_of_topicd(service).await,
+        Layers::OfTonic => behind_layers_of_tonic(service).await,
+    }
+}
+
+async fn behind_layers_of_topicd(service: ClassifierServiceServer<DoNothing>) {
+    telemetry::logs::init(LogFormat::Human, None).unwrap();
+    let service = service
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("listening {}", listener.local_addr().unwrap());
+    server::run_alone(listener, &ServeConfig::default(), Routes::new(service)).await.unwrap();
+}
+
+async fn behind_layers_of_tonic(service: ClassifierServiceServer<DoNothing>) {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
     println!("listening {}", incoming.local_addr().unwrap());
     let connections = ConnectionLimits::default();
-    let service = ClassifierServiceServer::new(DoNothing { answer })
-        .max_decoding_message_size(Limits::default().max_message_bytes.get() as usize);
     Server::builder()
         .timeout(Duration::from_secs(60))
         .max_concurrent_streams(connections.max_streams_per_connection.get())

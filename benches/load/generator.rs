@@ -42,25 +42,21 @@ pub(crate) struct Load {
 /// What became of it.
 pub(crate) struct Outcome {
     pub(crate) documents_per_second: f64,
-    /// Microseconds of a message, from when it was due.
-    taken: Histogram<u64>,
+    /// Of a message, from when it was due.
+    pub(crate) latencies: Latencies,
 }
 
 impl Outcome {
-    fn of(taken: Histogram<u64>, requests: &Requests, begun: Instant) -> Self {
-        let n_documents = taken.len() as f64 * requests.n_documents() as f64;
-        Self { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), taken }
-    }
-
-    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
-        self.taken.value_at_quantile(quantile) as f64 / 1e3
+    fn of(latencies: Latencies, requests: &Requests, begun: Instant) -> Self {
+        let n_documents = latencies.0.len() as f64 * requests.n_documents() as f64;
+        Self { documents_per_second: n_documents / begun.elapsed().as_secs_f64(), latencies }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|quantile| self.quantile_ms(quantile));
-        let most = self.taken.max() as f64 / 1e3;
+        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|quantile| self.latencies.quantile_ms(quantile));
+        let most = self.latencies.0.max() as f64 / 1e3;
         write!(
             f,
             "{:.0} documents/s; p50 {p50:.3} ms, p90 {p90:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, most {most:.1} ms",
@@ -69,8 +65,27 @@ impl fmt::Display for Outcome {
     }
 }
 
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).unwrap()
+/// How long messages took, in microseconds.
+pub(crate) struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(Histogram::new(3).unwrap())
+    }
+}
+
+impl Latencies {
+    fn record(&mut self, since: Instant) {
+        self.0.record(microseconds(since)).unwrap();
+    }
+
+    pub(crate) fn add(&mut self, others: &Self) {
+        self.0.add(&others.0).unwrap();
+    }
+
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e3
+    }
 }
 
 fn microseconds(since: Instant) -> u64 {
@@ -119,11 +134,11 @@ impl Load {
         let begun = Instant::now();
         tokio::time::sleep(self.duration).await;
         is_over.store(true, Ordering::Relaxed);
-        let mut taken = histogram();
+        let mut latencies = Latencies::default();
         while let Some(of_caller) = callers.join_next().await {
-            taken.add(of_caller.unwrap()).unwrap();
+            latencies.add(&of_caller.unwrap());
         }
-        Outcome::of(taken, requests, begun)
+        Outcome::of(latencies, requests, begun)
     }
 
     async fn open(self, channels: &[Channel], per_second: f64, requests: &Arc<Requests>) -> Outcome {
@@ -157,12 +172,12 @@ impl Load {
         }
         drop(tell);
         pacing.join().unwrap();
-        let mut taken = histogram();
+        let mut latencies = Latencies::default();
         while let Some(took) = told.recv().await {
-            taken.record(took).unwrap();
+            latencies.0.record(took).unwrap();
         }
-        assert_eq!(taken.len(), number as u64, "calls failed");
-        Outcome::of(taken, requests, begun)
+        assert_eq!(latencies.0.len(), number as u64, "calls failed");
+        Outcome::of(latencies, requests, begun)
     }
 }
 
@@ -172,19 +187,19 @@ async fn call_again(
     requests: Arc<Requests>,
     is_over: Arc<AtomicBool>,
     mut number: usize,
-) -> Histogram<u64> {
-    let mut taken = histogram();
+) -> Latencies {
+    let mut latencies = Latencies::default();
     while !is_over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         call(channel.clone(), &requests, number).await;
-        taken.record(microseconds(begun)).unwrap();
+        latencies.record(begun);
         number += 1;
     }
-    taken
+    latencies
 }
 
 /// Keeps a stream full until it is over; how long documents took isn't known of each, as they wait for those before.
-async fn stream(channel: Channel, requests: Arc<Requests>, is_over: Arc<AtomicBool>) -> Histogram<u64> {
+async fn stream(channel: Channel, requests: Arc<Requests>, is_over: Arc<AtomicBool>) -> Latencies {
     let mut client = Grpc::new(channel);
     client.ready().await.unwrap();
     let (send, receive) = mpsc::unbounded_channel();
@@ -201,13 +216,13 @@ async fn stream(channel: Channel, requests: Arc<Requests>, is_over: Arc<AtomicBo
     });
     let messages = UnboundedReceiverStream::new(receive);
     let mut answers = client.streaming(Request::new(messages), STREAM_CLASSIFY, Encoded).await.unwrap().into_inner();
-    let mut taken = histogram();
+    let mut latencies = Latencies::default();
     let mut last = Instant::now();
     while answers.message().await.unwrap().is_some() {
         room.add_permits(1);
-        taken.record(microseconds(last)).unwrap();
+        latencies.record(last);
         last = Instant::now();
     }
-    assert_eq!(taken.len(), sending.await.unwrap(), "documents without an answer");
-    taken
+    assert_eq!(latencies.0.len(), sending.await.unwrap(), "documents without an answer");
+    latencies
 }

@@ -1,6 +1,6 @@
 //! How many documents a second topicd answers over the wire, and how soon, beside servers that bound and rival it.
 //!
-//!     cargo bench --bench load                                        # topicd and a server that does nothing
+//!     cargo bench --bench load                                        # topicd and servers that do nothing
 //!     cargo bench --bench load -- compare --documents wikinews.jsonl.gz --train train.jsonl.gz --python .venv/bin/python
 //!     cargo bench --bench load -- start
 //!     cargo bench --bench load -- run http://127.0.0.1:50051 --kind batch --callers 4
@@ -34,7 +34,7 @@ struct Bench {
     #[command(subcommand)]
     command: Option<Command>,
     /// What cargo adds.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
@@ -46,9 +46,9 @@ enum Command {
     Start,
     /// Call one server.
     Run(Run),
-    /// Be the server that does nothing.
+    /// Be a server that does nothing.
     #[command(hide = true)]
-    DoNothing { answer: std::path::PathBuf },
+    DoNothing { layers: do_nothing::Layers, answer: std::path::PathBuf },
 }
 
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ async fn main() {
     match Bench::parse().command.unwrap_or_else(|| Command::Compare(compare::Options::default())) {
         Command::Compare(options) => compare::run(&options).await,
         Command::Start => start::run().await,
-        Command::DoNothing { answer } => do_nothing::serve(&answer).await,
+        Command::DoNothing { layers, answer } => do_nothing::serve(&answer, layers).await,
         Command::Run(run) => {
             let Run { server, documents, kind, rate, callers, connections, seconds } = run;
             let requests = Requests::new(kind, &documents.read());

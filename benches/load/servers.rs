@@ -35,17 +35,19 @@ impl Server {
         Self { name: "topicd", address: format!("http://{address}"), process, _data_dir: None }
     }
 
-    /// The server that does nothing, with an answer of topicd's.
-    pub(crate) async fn do_nothing(topicd: &Self, document: pb::Document) -> Self {
+    /// Servers that do nothing, with an answer of topicd's: one with its layers, one with tonic's.
+    pub(crate) async fn do_nothing(topicd: &Self, document: pb::Document) -> [Self; 2] {
         let channel = Channel::from_shared(topicd.address.clone()).unwrap().connect().await.unwrap();
         let request = pb::ClassifyRequest { document: Some(document), ..Default::default() };
         let answer = ClassifierServiceClient::new(channel).classify(request).await.unwrap().into_inner();
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("answer");
-        std::fs::write(&file, answer.encode_to_vec()).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg("do-nothing").arg(file);
-        Self::that_prints("tonic, doing nothing", command, dir)
+        [("topicd's layers, doing nothing", "of-topicd"), ("tonic, doing nothing", "of-tonic")].map(|(name, layers)| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("answer");
+            std::fs::write(&file, answer.encode_to_vec()).unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.arg("do-nothing").arg(layers).arg(file);
+            Self::that_prints(name, command, dir)
+        })
     }
 
     /// A server in Python around a library, which it trains first.

@@ -58,7 +58,7 @@ use classifier_service::ClassifierService;
 use connections::Protocols;
 use dataset_service::DatasetService;
 use drain::Draining;
-use edge::EdgeLayer;
+use edge::{CheckRoom, EdgeLayer};
 use inference_service::InferenceService;
 use message_budget::MessageBudget;
 use model_service::ModelService;
@@ -135,7 +135,9 @@ pub async fn run(
     let (drain, draining) = drain::signal();
     let routes = routes(config, &services, &health, &draining)?;
     let metrics = Arc::new(Metrics::new(&methods()?)?);
-    let edge = edge(config, &services, &security, &metrics, &draining);
+    let classify = Arc::clone(&services.classify);
+    let check_room: CheckRoom = Arc::new(move || classify.workers().check_room());
+    let edge = edge(config, check_room, security.identification.clone(), &metrics, &draining);
     let connections = Arc::new(ConnectionCounters::default());
     let service = web::layer(config.grpc_web.as_ref()).layer(edge.clone().layer(routes.prepare()));
     let protocols =
@@ -184,24 +186,39 @@ pub async fn run(
     Ok(())
 }
 
+/// Serves these routes and nothing else, in the clear and to anybody, until it is dropped: behind all that calls of topicd pass, over
+/// connections like its own. For measuring what that costs.
+///
+/// # Errors
+/// The configuration can't be obeyed.
+pub async fn run_alone(listener: TcpListener, config: &ServeConfig, routes: Routes) -> Result<(), ServeError> {
+    config.limits.check()?;
+    let (_drain, draining) = drain::signal();
+    let metrics = Arc::new(Metrics::new(&methods()?)?);
+    let edge = edge(config, Arc::new(|| Ok(())), Identification::default(), &metrics, &draining);
+    let service = web::layer(config.grpc_web.as_ref()).layer(edge.layer(routes.prepare()));
+    let protocols = Protocols { limits: config.connections, tls: None, is_http1_spoken: config.grpc_web.is_some() };
+    connections::serve(listener, service, protocols, Arc::default(), draining).await;
+    Ok(())
+}
+
 /// What every call passes.
 fn edge(
     config: &ServeConfig,
-    services: &Services,
-    security: &Security,
+    check_room: CheckRoom,
+    identification: Identification,
     metrics: &Arc<Metrics>,
     draining: &Draining,
 ) -> EdgeLayer {
     let Limits { max_inbound_bytes, max_message_bytes, .. } = config.limits;
-    let classify = Arc::clone(&services.classify);
     EdgeLayer {
         draining: draining.clone(),
         metrics: Arc::clone(metrics),
         max_header_bytes: config.connections.max_header_bytes,
         messages: MessageBudget::new(max_inbound_bytes.get(), max_message_bytes.get().into()),
         is_traced: config.otlp_endpoint.is_some(),
-        check_room: Arc::new(move || classify.workers().check_room()),
-        identification: security.identification.clone(),
+        check_room,
+        identification,
     }
 }
 
