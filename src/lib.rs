@@ -12,6 +12,7 @@
 //!   and jobs for good, [`service`] answers calls and trains, [`api`] converts protobuf, [`server`] speaks gRPC, [`cli`] is
 //!   the command line; [`config`] and [`telemetry`] are theirs.
 
+mod cache_lines;
 pub mod cancellation;
 pub mod new_file;
 pub mod packed;

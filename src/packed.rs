@@ -10,6 +10,8 @@ use std::ops::Deref;
 use bytes::Bytes;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::cache_lines;
+
 /// An immutable array of `T` over shared bytes; cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Packed<T> {
@@ -25,7 +27,7 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned> Packed<T> {
 
     /// Copies values into an array of their bytes.
     pub fn from_values(values: &[T]) -> Self {
-        Self { bytes: Bytes::copy_from_slice(values.as_bytes()), element: PhantomData }
+        Self { bytes: cache_lines::copy(values.as_bytes()), element: PhantomData }
     }
 
     /// The array as it stands in a file.

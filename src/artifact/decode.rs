@@ -5,6 +5,7 @@ use zerocopy::FromBytes;
 
 use super::layout::{ALIGNMENT, FORMAT_VERSION, Header, MAGIC, Metadata, SectionEntry, SectionKind, checksum};
 use super::{Artifact, ArtifactError};
+use crate::cache_lines;
 use crate::classifier::Classifier;
 use crate::document::Topic;
 use crate::features::vocabulary::VocabularyParts;
@@ -12,12 +13,13 @@ use crate::features::{Vectorizer, Vocabulary};
 use crate::linear::QuantizedWeights;
 use crate::packed::Packed;
 
-/// Reads a model file's bytes; what is large stays where it is and is shared.
+/// Reads a model file's bytes; what is large stays where it is and is shared, if the bytes begin at a multiple of 64.
 ///
 /// # Errors
 /// [`ArtifactError`], whatever the bytes are.
 pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
     let header = check_header(&file)?;
+    let file = cache_lines::begin_line(file);
     let sections = sections(&file, header)?;
     let section = |kind: SectionKind| sections[kind as usize - 1].clone();
     let metadata: Metadata = serde_json::from_slice(&section(SectionKind::Metadata))

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::cache_lines;
 use crate::classifier::Classifier;
 use crate::features::vocabulary::VocabularyError;
 pub use decode::decode;
@@ -125,6 +126,6 @@ pub fn bundled() -> Result<Artifact, ArtifactError> {
 /// # Errors
 /// [`ArtifactError`].
 pub fn load(path: &Path) -> Result<Artifact, ArtifactError> {
-    let bytes = std::fs::read(path).map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
-    decode(bytes.into()).map_err(|source| ArtifactError::Unusable { path: path.to_owned(), source: Box::new(source) })
+    let bytes = cache_lines::read(path).map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
+    decode(bytes).map_err(|source| ArtifactError::Unusable { path: path.to_owned(), source: Box::new(source) })
 }
