@@ -13,7 +13,6 @@ use topicd::classifier::{ClassifyOptions, ClassifyScratch};
 use topicd::dataset::Dataset;
 use topicd::document::{Document, LabeledDocument, Topic};
 use topicd::features::vectorizer::RowScratch;
-use topicd::linear::ScoreScratch;
 use topicd::text::{Scratch, for_each_document_token};
 use topicd::training::{Silent, train};
 use topicd::training_config::TrainingConfig;
@@ -40,13 +39,13 @@ fn of_documents(criterion: &mut Criterion) {
     steps("tokenize", &mut |document| for_each_document_token(document, &mut text, |token| _ = black_box(token)));
     let mut rows = RowScratch::default();
     steps("row", &mut |document| _ = black_box(classifier.vectorizer().vectorize(document, &mut rows)));
-    let (mut row_of, mut score, mut scores) = (None, ScoreScratch::default(), Vec::new());
+    let (mut row_of, mut scores) = (None, Vec::new());
     steps("scores", &mut |document| {
         if row_of != Some(document.n_bytes()) {
             classifier.vectorizer().vectorize(document, &mut rows);
             row_of = Some(document.n_bytes());
         }
-        classifier.weights().score(rows.row(), &mut score, &mut scores);
+        classifier.weights().score(rows.row(), &mut scores);
     });
     let (mut scratch, options) = (ClassifyScratch::default(), ClassifyOptions::default());
     steps("classify", &mut |document| _ = black_box(classifier.classify(document, &options, &mut scratch)));

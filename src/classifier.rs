@@ -18,7 +18,7 @@ use crate::evaluation::{Evaluation, EvaluationSource, Predictions, TestSet};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
-use crate::linear::{QuantizedWeights, ScoreScratch};
+use crate::linear::QuantizedWeights;
 use crate::targets::Targets;
 use crate::text::{Span, TermHash};
 use crate::training_config::TrainingConfig;
@@ -127,7 +127,6 @@ pub struct Classifier {
 #[derive(Debug, Default)]
 pub struct ClassifyScratch {
     row: RowScratch,
-    score: ScoreScratch,
     scores: Vec<f64>,
     probabilities: Vec<f64>,
 }
@@ -196,7 +195,7 @@ impl Classifier {
         scratch: &mut ClassifyScratch,
     ) -> Classification {
         let stats = self.vectorizer.vectorize(document, &mut scratch.row);
-        self.weights.score(scratch.row.row(), &mut scratch.score, &mut scratch.scores);
+        self.weights.score(scratch.row.row(), &mut scratch.scores);
         self.calibrator.probabilities(&scratch.scores, &mut scratch.probabilities);
         let mut topics: Vec<TopicScore> = scratch
             .scores

@@ -9,12 +9,10 @@ const NONE: u32 = u32::MAX;
 const SLOTS_PER_FEATURE: usize = 4;
 const MIN_SLOTS: usize = 64;
 
-/// A feature, and its place among the counts.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    feature: u32,
-    place: u32,
-}
+/// A feature in the low half, and its place among the counts in the high one: read at once, as what is read only if it is needed is
+/// branched on.
+type Slot = u64;
+const FREE: Slot = Slot::MAX;
 
 /// One document's features, each once, with how often it comes; buffers that serve one document after another.
 #[derive(Debug)]
@@ -42,21 +40,25 @@ impl FeatureCounts {
         let n_slots = (SLOTS_PER_FEATURE * features.len().min(n_features)).next_power_of_two().max(MIN_SLOTS);
         let shift = u64::BITS - n_slots.ilog2();
         self.slots.clear();
-        self.slots.resize(n_slots, Slot { feature: NONE, place: 0 });
+        self.slots.resize(n_slots, FREE);
         self.counts.resize(features.len().max(self.counts.len()), (0, 0));
         let (multiplier, slots, counts) = (self.multiplier, self.slots.as_mut_slice(), self.counts.as_mut_slice());
         let mut n_counted = 0;
         for &feature in features {
             let mut slot = (u64::from(feature).wrapping_mul(multiplier) >> shift) as usize;
-            while slots[slot].feature != feature && slots[slot].feature != NONE {
+            let mut found = slots[slot];
+            // Neither the feature's nor free, in one branch: which of the two it is can't be guessed, that it is one can.
+            while u64::from(found as u32 ^ feature) * u64::from(found as u32 ^ NONE) != 0 {
                 slot = (slot + 1) & (n_slots - 1);
+                found = slots[slot];
             }
-            let is_new = slots[slot].feature == NONE;
-            let place = if is_new { n_counted } else { slots[slot].place };
-            slots[slot] = Slot { feature, place };
-            let n_before = counts[place as usize].1 & u32::from(is_new).wrapping_sub(1);
-            counts[place as usize] = (feature, n_before + 1);
-            n_counted += u32::from(is_new);
+            let is_new = u32::from(found as u32 == NONE);
+            let if_new = is_new.wrapping_neg();
+            let place = n_counted & if_new | (found >> 32) as u32 & !if_new;
+            slots[slot] = u64::from(place) << 32 | u64::from(feature);
+            let count = &mut counts[place as usize];
+            *count = (feature, (count.1 & !if_new) + 1);
+            n_counted += is_new;
         }
         &counts[..n_counted as usize]
     }

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use linfa::dataset::Records;
+use zerocopy::little_endian::F32;
 
-use crate::processor::Processor;
+use crate::processor::{Processor, each_fetched_ahead};
 
 /// Features, or values, of a cache line.
 const PER_CACHE_LINE: usize = 16;
@@ -34,6 +35,14 @@ pub struct RowBuilder {
     features: Vec<u32>,
     values: Vec<f32>,
     n_features: usize,
+}
+
+/// A row that isn't complete. What changes with each feature isn't behind a reference, so that it stays in registers.
+pub(super) struct OpenRow<'a> {
+    damped: &'static [f32; 64],
+    features: &'a mut [u32],
+    values: &'a mut [f32],
+    n_features: usize,
     squared_norm: f64,
 }
 
@@ -52,23 +61,43 @@ impl RowBuilder {
         counts: impl ExactSizeIterator<Item = (u32, u32)>,
         weight: impl Fn(u32) -> f32,
     ) -> SparseRow<'_> {
-        self.begin(counts.len());
-        counts.for_each(|(feature, count)| self.push(feature, count, weight(feature)));
-        self.finish()
+        let mut row = self.begin(counts.len());
+        counts.for_each(|(feature, count)| row.push(feature, count, weight(feature)));
+        self.n_features = row.finish();
+        self.row()
+    }
+
+    /// The same with the features' weights in `weights`, which are fetched ahead.
+    #[inline(always)]
+    pub(super) fn build_fetched_ahead(&mut self, processor: impl Processor, counts: &[(u32, u32)], weights: &[F32]) {
+        let mut row = self.begin(counts.len());
+        let fetch = |(feature, _): (u32, u32)| processor.prefetch(&weights[feature as usize]);
+        each_fetched_ahead(counts, fetch, |_, (feature, count)| {
+            row.push(feature, count, weights[feature as usize].get())
+        });
+        self.n_features = row.finish();
     }
 
     /// Begins a row of at most so many features.
     #[inline(always)]
-    pub(super) fn begin(&mut self, max_features: usize) {
+    fn begin(&mut self, max_features: usize) -> OpenRow<'_> {
         self.features.resize(max_features.max(self.features.len()), 0);
         self.values.resize(max_features.max(self.values.len()), 0.0);
-        (self.n_features, self.squared_norm) = (0, 0.0);
+        let Self { features, values, .. } = self;
+        OpenRow { damped: &DAMPED, features, values, n_features: 0, squared_norm: 0.0 }
     }
 
+    /// The row that was built last.
+    pub fn row(&self) -> SparseRow<'_> {
+        SparseRow { features: &self.features[..self.n_features], values: &self.values[..self.n_features] }
+    }
+}
+
+impl OpenRow<'_> {
     /// Adds a feature that hasn't been added.
     #[inline(always)]
-    pub(super) fn push(&mut self, feature: u32, count: u32, weight: f32) {
-        let value = DAMPED.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
+    fn push(&mut self, feature: u32, count: u32, weight: f32) {
+        let value = self.damped.get(count as usize).copied().unwrap_or_else(|| damp(count)) * weight;
         // Of weight 0, it adds nothing, and the next one takes its place.
         self.features[self.n_features] = feature;
         self.values[self.n_features] = value;
@@ -76,19 +105,14 @@ impl RowBuilder {
         self.squared_norm += f64::from(value) * f64::from(value);
     }
 
-    /// Gives the row its length of 1.
+    /// Gives the row its length of 1; says how many features it has.
     #[inline(always)]
-    pub(super) fn finish(&mut self) -> SparseRow<'_> {
+    fn finish(self) -> usize {
         if self.squared_norm > 0.0 {
             let scale = (1.0 / self.squared_norm.sqrt()) as f32;
             self.values[..self.n_features].iter_mut().for_each(|value| *value *= scale);
         }
-        self.row()
-    }
-
-    /// The row that was built last.
-    pub fn row(&self) -> SparseRow<'_> {
-        SparseRow { features: &self.features[..self.n_features], values: &self.values[..self.n_features] }
+        self.n_features
     }
 }
 

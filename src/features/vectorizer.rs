@@ -9,7 +9,7 @@ use super::sparse::{RowBuilder, SparseRow};
 use super::vocabulary::Vocabulary;
 use crate::document::Document;
 use crate::packed::Packed;
-use crate::processor::{Processor, Work, dispatch, each_fetched_ahead};
+use crate::processor::{Processor, Work, dispatch};
 use crate::text::{self, Field, NgramScratch, Scratch, Span, TermHash, Token, TokenHashes, character_ngrams};
 
 /// What a term's weight can be: with these, no row overflows or vanishes, whoever made the model.
@@ -96,12 +96,7 @@ impl Vectorizer {
             });
         }
         let counts = counts.count(features, weights.len());
-        builder.begin(counts.len());
-        let fetch = |(feature, _): (u32, u32)| processor.prefetch(&weights[feature as usize]);
-        each_fetched_ahead(counts, fetch, |_, (feature, count)| {
-            builder.push(feature, count, weights[feature as usize].get());
-        });
-        builder.finish();
+        builder.build_fetched_ahead(processor, counts, weights);
         DocumentStats { n_bytes: document.n_bytes(), n_tokens: tokens.n_tokens(), n_known_tokens }
     }
 

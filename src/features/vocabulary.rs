@@ -122,14 +122,12 @@ impl Vocabulary {
             let fingerprint = hash.0 as u32;
             let Some(bucket) = bucket_of(hash) else { return };
             let found = processor.equal(bucket.fingerprints.map(U32::get), fingerprint);
-            let is_found = u32::from(found != 0);
-            let is_full = u32::from(bucket.features[SLOTS - 1] != EMPTY);
-            // An empty slot has the fingerprint 0 too.
-            let is_zero = u32::from(fingerprint == 0);
-            known[n_known] = bucket.features[found.trailing_zeros() as usize % SLOTS].get();
-            n_known += (is_found & !is_zero) as usize;
+            let feature = bucket.features[found.trailing_zeros() as usize % SLOTS];
+            known[n_known] = feature.get();
+            // An empty slot has the fingerprint 0 too, but comes after all that are filled.
+            n_known += usize::from((found != 0) & (feature != EMPTY));
             unsettled[n_unsettled] = hash;
-            n_unsettled += (is_full & !is_found | is_zero) as usize;
+            n_unsettled += usize::from((found == 0) & (bucket.features[SLOTS - 1] != EMPTY));
         });
         features.truncate(n_before + n_known);
         features.extend(again[..n_unsettled].iter().filter_map(|&hash| self.feature(hash)));

@@ -11,6 +11,6 @@ mod solver;
 mod weights;
 
 pub use hyperparameters::{Balance, LinearError, LinearSvmParams, LinearSvmValidParams};
-pub use quantized::{QuantizedWeights, ScoreScratch};
+pub use quantized::QuantizedWeights;
 pub(crate) use solver::OneVsRestSolver;
 pub use weights::LinearWeights;

@@ -34,12 +34,6 @@ pub struct QuantizedWeights {
     biases: Packed<F32>,
 }
 
-/// Buffers that scoring needs, to be used again for the next row.
-#[derive(Debug, Default, Clone)]
-pub struct ScoreScratch {
-    scaled: Vec<f32>,
-}
-
 impl QuantizedWeights {
     /// Takes stored weights; `None` unless the lengths agree and no number is beyond a million.
     pub fn new(weights: Packed<i8>, scales: Packed<F32>, biases: Packed<F32>) -> Option<Self> {
@@ -108,52 +102,52 @@ impl QuantizedWeights {
 
     /// The raw score of each topic for a row; sums run in the order of the row, so the same row gives the same
     /// bits wherever it is scored.
-    pub fn score(&self, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
+    pub fn score(&self, row: SparseRow<'_>, scores: &mut Vec<f64>) {
         // With AVX2 where the processor has it; the arithmetic, and so the score, is the same without.
-        dispatch(Scoring { weights: self, row, scratch, scores });
+        dispatch(Scoring { weights: self, row, scores });
     }
 
     #[inline(always)]
-    fn add_up(&self, processor: impl Processor, row: SparseRow<'_>, scratch: &mut ScoreScratch, scores: &mut Vec<f64>) {
-        let (weights, scales) = (&*self.weights, &*self.scales);
-        let ScoreScratch { scaled } = scratch;
-        scaled.clear();
-        scaled.extend_from_slice(row.values);
-        let fetch = |feature: u32| {
-            let feature = feature as usize;
-            processor.prefetch(&scales[feature]);
-            processor.prefetch(&weights[feature * self.n_topics]);
-            processor.prefetch(&weights[feature * self.n_topics + self.n_topics - 1]);
-        };
-        each_fetched_ahead(row.features, fetch, |place, feature| scaled[place] *= scales[feature as usize].get());
+    fn add_up(&self, processor: impl Processor, row: SparseRow<'_>, scores: &mut Vec<f64>) {
         scores.clear();
         while scores.len() < self.n_topics {
             match (self.n_topics - scores.len()).div_ceil(8) {
-                1 => self.add_up_lanes::<8>(row.features, scaled, scores),
-                2 => self.add_up_lanes::<16>(row.features, scaled, scores),
-                3 => self.add_up_lanes::<24>(row.features, scaled, scores),
-                _ => self.add_up_lanes::<32>(row.features, scaled, scores),
+                1 => self.add_up_lanes::<8>(processor, row, scores),
+                2 => self.add_up_lanes::<16>(processor, row, scores),
+                3 => self.add_up_lanes::<24>(processor, row, scores),
+                _ => self.add_up_lanes::<32>(processor, row, scores),
             }
         }
     }
 
     /// Adds the scores of the next topics.
     #[inline(always)]
-    fn add_up_lanes<const N: usize>(&self, features: &[u32], scaled: &[f32], scores: &mut Vec<f64>) {
-        let first_topic = scores.len();
-        let mut sums = [0.0f64; N];
-        for (features, values) in features.chunks(TERMS_PER_SUM).zip(scaled.chunks(TERMS_PER_SUM)) {
-            let mut partial = [0.0f32; N];
-            for (&feature, &value) in features.iter().zip(values) {
-                // The padding makes this whole for the last feature too; lanes beyond the topics are ignored.
-                let start = feature as usize * self.n_topics + first_topic;
-                let lanes = &self.weights[start..start + N];
-                for lane in 0..N {
-                    partial[lane] += value * f32::from(lanes[lane]);
-                }
+    fn add_up_lanes<const N: usize>(&self, processor: impl Processor, row: SparseRow<'_>, scores: &mut Vec<f64>) {
+        let (weights, scales, first_topic) = (&*self.weights, &*self.scales, scores.len());
+        // The padding makes this whole for the last feature too; lanes beyond the topics are ignored.
+        let lanes_of = |feature: u32| {
+            let start = feature as usize * self.n_topics + first_topic;
+            &weights[start..start + N]
+        };
+        let fetch = |feature: u32| {
+            let lanes = lanes_of(feature);
+            processor.prefetch(&scales[feature as usize]);
+            processor.prefetch(&lanes[0]);
+            processor.prefetch(&lanes[N - 1]);
+        };
+        let (mut sums, mut partial) = ([0.0f64; N], [0.0f32; N]);
+        each_fetched_ahead(row.features, fetch, |place, feature| {
+            let value = row.values[place] * scales[feature as usize].get();
+            let lanes = lanes_of(feature);
+            for lane in 0..N {
+                partial[lane] += value * f32::from(lanes[lane]);
             }
-            (0..N).for_each(|lane| sums[lane] += f64::from(partial[lane]));
-        }
+            if (place + 1).is_multiple_of(TERMS_PER_SUM) {
+                (0..N).for_each(|lane| sums[lane] += f64::from(partial[lane]));
+                partial = [0.0; N];
+            }
+        });
+        (0..N).for_each(|lane| sums[lane] += f64::from(partial[lane]));
         let topics = first_topic..self.n_topics.min(first_topic + N);
         scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
     }
@@ -163,7 +157,6 @@ impl QuantizedWeights {
 struct Scoring<'a> {
     weights: &'a QuantizedWeights,
     row: SparseRow<'a>,
-    scratch: &'a mut ScoreScratch,
     scores: &'a mut Vec<f64>,
 }
 
@@ -172,20 +165,17 @@ impl Work for Scoring<'_> {
 
     #[inline(always)]
     fn on(self, processor: impl Processor) {
-        self.weights.add_up(processor, self.row, self.scratch, self.scores);
+        self.weights.add_up(processor, self.row, self.scores);
     }
 }
 
 impl PredictInplace<SparseRows, Array2<f64>> for QuantizedWeights {
     fn predict_inplace<'a>(&'a self, rows: &'a SparseRows, scores: &mut Array2<f64>) {
         let mut targets: Vec<_> = scores.rows_mut().into_iter().collect();
-        targets.par_iter_mut().enumerate().for_each_init(
-            || (ScoreScratch::default(), Vec::new()),
-            |(scratch, row_scores), (row, target)| {
-                self.score(rows.row(row), scratch, row_scores);
-                target.iter_mut().zip(row_scores.iter()).for_each(|(target, &score)| *target = score);
-            },
-        );
+        targets.par_iter_mut().enumerate().for_each_init(Vec::new, |row_scores, (row, target)| {
+            self.score(rows.row(row), row_scores);
+            target.iter_mut().zip(row_scores.iter()).for_each(|(target, &score)| *target = score);
+        });
     }
 
     fn default_target(&self, rows: &SparseRows) -> Array2<f64> {
@@ -243,9 +233,9 @@ mod tests {
             for features in [vec![], vec![69], (0..70).collect::<Vec<u32>>()] {
                 let row_values = vec![0.5; features.len()];
                 let row = SparseRow { features: &features, values: &row_values };
-                let (mut scratch, mut scores, mut of_any) = (ScoreScratch::default(), vec![7.0], Vec::new());
-                weights.score(row, &mut scratch, &mut scores);
-                weights.add_up(crate::processor::Any, row, &mut scratch, &mut of_any);
+                let (mut scores, mut of_any) = (vec![7.0], Vec::new());
+                weights.score(row, &mut scores);
+                weights.add_up(crate::processor::Any, row, &mut of_any);
                 assert_eq!(scores, of_any);
                 for (topic, score) in scores.iter().enumerate() {
                     let added = features.iter().map(|&feature| 0.5 * weights.weight(feature as usize, topic));

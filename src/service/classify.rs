@@ -157,15 +157,15 @@ pub fn answer(
     witness: Option<&Witness>,
 ) -> Result<Answer, Error> {
     thread_local! {
-        static SCRATCH: RefCell<ClassifyScratch> = RefCell::default();
+        static SCRATCH: RefCell<Option<ClassifyScratch>> = const { RefCell::new(None) };
     }
     let AcceptedDocument { document, truncated } = document;
     let classification = catch(|| {
         // Taken, not borrowed: a panic loses the buffers, and the next document starts with new ones.
-        let mut scratch = SCRATCH.take();
+        let mut scratch = SCRATCH.take().unwrap_or_default();
         let classification = version.classifier.classify(&document, options, &mut scratch);
         if document.n_bytes() <= MAX_KEPT_BYTES {
-            SCRATCH.set(scratch);
+            SCRATCH.set(Some(scratch));
         }
         classification
     })

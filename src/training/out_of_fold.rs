@@ -295,7 +295,7 @@ mod tests {
                 let mut builder = crate::features::sparse::RowBuilder::default();
                 let row = builder.build(numbered.into_iter(), |feature| weights[feature as usize]);
                 let mut expected = Vec::new();
-                model.score(row, &mut Default::default(), &mut expected);
+                model.score(row, &mut expected);
                 for (score, expected) in found.scores.row(document as usize).iter().zip(expected) {
                     assert!((score - expected).abs() < 1e-6, "{score} instead of {expected}");
                 }
