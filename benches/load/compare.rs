@@ -120,7 +120,10 @@ async fn measure_round(
 }
 
 fn print(servers: &[Server], measured: &[Measured], options: &Options) {
-    println!("\nMedians of {} rounds of {} s.\n", options.rounds, options.seconds);
+    println!(
+        "\nMedians of {} rounds of {} s; p50 and p99 of {N_TURNS} times as long.\n",
+        options.rounds, options.seconds
+    );
     println!("| server | Classify, calls/s | BatchClassify, documents/s | StreamClassify, documents/s | p50 | p99 |");
     println!("|---|---:|---:|---:|---:|---:|");
     let number = |values: &[f64]| if values.is_empty() { "".to_owned() } else { format!("{:.0}", median(values)) };

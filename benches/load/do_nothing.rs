@@ -1,5 +1,5 @@
-//! The wire's own limit: servers with topicd's protocol, whose answer to every document is the same bytes. One has topicd's layers, and its
-//! limits with them; the other is tonic's own, with the same limits on messages and connections and a deadline.
+//! The wire's own limit: servers with topicd's protocol, whose answer to every document is a copy of the same one. One has topicd's layers, and its
+//! limits with them; the other is tonic's own, with those limits that it knows and a deadline.
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,7 +68,11 @@ impl ClassifierService for DoNothing {
 pub(crate) async fn serve(answer: &Path, layers: Layers) {
     let answer = pb::ClassifyResponse::decode(&*std::fs::read(answer).unwrap()).unwrap();
     let service = ClassifierServiceServer::new(DoNothing { answer })
-        .max_decoding_message_size(Limits::default().max_message_bytes.get() as usize);
+        .max_decoding_message_size(Limits::default().max_message_bytes.get() as usize)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     match layers {
         Layers::OfTopicd => behind_layers_of_topicd(service).await,
         Layers::OfTonic => behind_layers_of_tonic(service).await,
@@ -76,12 +80,7 @@ pub(crate) async fn serve(answer: &Path, layers: Layers) {
 }
 
 async fn behind_layers_of_topicd(service: ClassifierServiceServer<DoNothing>) {
-    telemetry::logs::init(LogFormat::Human, None).unwrap();
-    let service = service
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd)
-        .send_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Zstd);
+    telemetry::logs::init(LogFormat::Json, None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("listening {}", listener.local_addr().unwrap());
     server::run_alone(listener, &ServeConfig::default(), Routes::new(service)).await.unwrap();

@@ -71,9 +71,18 @@ struct Run {
     seconds: f64,
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    match Bench::parse().command.unwrap_or_else(|| Command::Compare(compare::Options::default())) {
+fn main() {
+    let bench = Bench::parse();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Servers have a thread a processor, as topicd has; the load comes from two.
+    if !matches!(bench.command, Some(Command::DoNothing { .. })) {
+        runtime.worker_threads(2);
+    }
+    runtime.enable_all().build().unwrap().block_on(run(bench));
+}
+
+async fn run(bench: Bench) {
+    match bench.command.unwrap_or_else(|| Command::Compare(compare::Options::default())) {
         Command::Compare(options) => compare::run(&options).await,
         Command::Start => start::run().await,
         Command::DoNothing { layers, answer } => do_nothing::serve(&answer, layers).await,
