@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 /// Of most processors.
-pub(crate) const CACHE_LINE_BYTES: usize = 64;
+const CACHE_LINE_BYTES: usize = 64;
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> io::Result<Bytes> {
@@ -67,5 +67,16 @@ mod tests {
             assert_eq!(begin_line(lined).as_ptr(), place, "bytes that begin a line were moved");
         }
         assert!(read(dir.path()).is_err());
+    }
+
+    /// Its length is 0 to who asks before reading.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_read_whole() {
+        let path = Path::new("/proc/version");
+        assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
+        let bytes = read(path).unwrap();
+        assert_eq!(bytes, std::fs::read(path).unwrap());
+        assert!(bytes.len() > CACHE_LINE_BYTES && n_bytes_to_line(&bytes) == 0);
     }
 }

@@ -66,7 +66,7 @@ fn main() {
     }
 }
 
-/// As [`topicd::training::train`] does at the end, on all documents.
+/// What [`topicd::training::train`] does at the end, on all documents; it needs less, as it makes 8 bits of each weight at once, on all threads.
 fn fit(data: &Path, c: f32) -> (Vectorizer, QuantizedWeights) {
     let examples = read_all([data], None, Strictness::Strict, &mut |_| ()).unwrap().examples;
     let dataset = Dataset::new(examples).unwrap();

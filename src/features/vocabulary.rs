@@ -190,10 +190,11 @@ impl Vocabulary {
         let mut n_seen = 0;
         for bucket in &*buckets {
             let filled = bucket.features.iter().take_while(|&&feature| feature != EMPTY).count();
+            // Look-ups rely on it.
             if bucket.features[filled..].iter().any(|&feature| feature != EMPTY) {
                 return Err(malformed("a bucket has a gap"));
             }
-            // Look-ups of many terms at a time rely on it.
+            // The same vocabulary has the same bytes.
             if bucket.fingerprints[filled..].iter().any(|&fingerprint| fingerprint != U32::ZERO) {
                 return Err(malformed("a slot without a term has a fingerprint"));
             }

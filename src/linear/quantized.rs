@@ -5,7 +5,7 @@
 
 use linfa::dataset::Records;
 use linfa::traits::PredictInplace;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 use zerocopy::little_endian::F32;
 
@@ -47,16 +47,12 @@ impl QuantizedWeights {
         valid.then_some(Self { n_topics, weights, scales, biases })
     }
 
-    /// Rounds each feature's weights to multiples of 1/127 of the largest.
-    pub(super) fn round<'a>(rows: impl Iterator<Item = ArrayView1<'a, f32>>, biases: &Array1<f32>) -> Self {
+    /// Takes rounded weights, part after part.
+    pub(super) fn of_rounded(parts: &[RoundedRows], biases: &Array1<f32>) -> Self {
         let (mut weights, mut scales) = (Vec::new(), Vec::new());
-        for row in rows {
-            let largest = row.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
-            let scale = largest / 127.0;
-            scales.push(F32::new(scale));
-            // To the nearest, from -127 to 127; `round` would be a call of a library for each.
-            let rounded = |number: f32| ((number + 0.5f32.copysign(number)) as i8).max(-127);
-            weights.extend(row.iter().map(|&weight| if scale > 0.0 { rounded(weight / scale) } else { 0 }));
+        for part in parts {
+            weights.extend_from_slice(&part.weights);
+            scales.extend_from_slice(&part.scales);
         }
         weights.extend([0; PADDING]);
         let biases: Vec<F32> = biases.iter().map(|&bias| F32::new(bias)).collect();
@@ -150,6 +146,25 @@ impl QuantizedWeights {
         (0..N).for_each(|lane| sums[lane] += f64::from(partial[lane]));
         let topics = first_topic..self.n_topics.min(first_topic + N);
         scores.extend(topics.zip(sums).map(|(topic, sum)| self.bias(topic) + sum));
+    }
+}
+
+/// Weights in 8 bits of some features: each feature's are rounded to multiples of 1/127 of the largest.
+#[derive(Default)]
+pub(super) struct RoundedRows {
+    weights: Vec<i8>,
+    scales: Vec<F32>,
+}
+
+impl RoundedRows {
+    /// Adds the next feature's weights, one a topic.
+    pub(super) fn push(&mut self, row: impl Iterator<Item = f32> + Clone) {
+        let largest = row.clone().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
+        let scale = largest / 127.0;
+        self.scales.push(F32::new(scale));
+        // To the nearest, from -127 to 127; `round` would be a call of a library for each.
+        let rounded = |number: f32| ((number + 0.5f32.copysign(number)) as i8).max(-127);
+        self.weights.extend(row.map(|weight| if scale > 0.0 { rounded(weight / scale) } else { 0 }));
     }
 }
 

@@ -23,16 +23,25 @@ const RARE: u32 = u32::MAX;
 pub(super) struct SolverRows {
     /// Documents × common features.
     pub(super) common: SparseRows,
-    /// The original number of each common feature.
-    pub(super) common_features: Vec<u32>,
+    /// The number among the common features of each original one; of rare ones, [`RARE`].
+    common_numbers: Vec<u32>,
     /// Documents × documents: the products of their rows over rare features; a document with itself too.
     pub(super) rare: SparseRows,
-    /// Each (original feature, document, value) of rare features.
-    pub(super) rare_entries: Vec<(u32, u32, f32)>,
+    /// Each (document, value) of rare features, feature by feature, and where those of each original feature end.
+    rare_entries: Vec<(u32, f32)>,
+    rare_ends: Vec<u32>,
     /// Of each whole row, with 1 for the bias: the weight of a feature that is 1 in every document.
     pub(super) squared_norms: Vec<f32>,
     /// One over the weight of each document.
     pub(super) inverse_weights: Vec<f32>,
+}
+
+/// What a feature's weights are made of.
+pub(super) enum WeightsPlace<'a> {
+    /// They are kept, under this number.
+    Common(usize),
+    /// Σ dual · value over these documents.
+    Rare(&'a [(u32, f32)]),
 }
 
 impl SolverRows {
@@ -65,17 +74,27 @@ impl SolverRows {
             }
             common.push(SparseRow { features: &features, values: &values });
         }
-        let rare_entries = by_feature(&rare_entries, &n_holders);
+        let (rare_entries, rare_ends) = by_feature(&rare_entries, &n_holders);
         Self {
             rare: rare_products(&rare_entries, rows.nsamples()),
             common,
-            common_features,
-            rare_entries,
+            common_numbers: numbers,
+            rare_entries: rare_entries.iter().map(|&(_, document, value)| (document, value)).collect(),
+            rare_ends,
             inverse_weights: weights.map_or_else(
                 || vec![1.0; rows.nsamples()],
                 |weights| weights.iter().map(|weight| 1.0 / weight).collect(),
             ),
             squared_norms: rows.iter().map(|row| 1.0 + row.values.iter().map(|v| v * v).sum::<f32>()).collect(),
+        }
+    }
+
+    /// Where the weights of a feature, by its original number, are.
+    pub(super) fn weights_place(&self, feature: usize) -> WeightsPlace<'_> {
+        let start = if feature == 0 { 0 } else { self.rare_ends[feature - 1] };
+        match self.common_numbers[feature] {
+            RARE => WeightsPlace::Rare(&self.rare_entries[start as usize..self.rare_ends[feature] as usize]),
+            number => WeightsPlace::Common(number as usize),
         }
     }
 
@@ -96,20 +115,22 @@ impl SolverRows {
     }
 }
 
-/// Entries (feature, document, value) by feature; within a feature, they stay in order. Features that aren't rare have none.
-fn by_feature(entries: &[(u32, u32, f32)], n_holders: &[u32]) -> Vec<(u32, u32, f32)> {
+/// Entries (feature, document, value) by feature, and where those of each feature end; within a feature, they stay in order. Features that
+/// aren't rare have none.
+fn by_feature(entries: &[(u32, u32, f32)], n_holders: &[u32]) -> (Vec<(u32, u32, f32)>, Vec<u32>) {
+    // There are at most three entries a feature, and fewer than 2³² of them in any memory.
     let (mut n_before, mut places) = (0, Vec::with_capacity(n_holders.len()));
     for &n in n_holders {
         places.push(n_before);
-        n_before += if n <= MAX_RARE_DOCUMENTS { n as usize } else { 0 };
+        n_before += if n <= MAX_RARE_DOCUMENTS { n } else { 0 };
     }
     let mut sorted = vec![(0, 0, 0.0); entries.len()];
     for &entry in entries {
         let place = &mut places[entry.0 as usize];
-        sorted[*place] = entry;
+        sorted[*place as usize] = entry;
         *place += 1;
     }
-    sorted
+    (sorted, places)
 }
 
 /// The products of entries that are sorted by feature.

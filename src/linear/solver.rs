@@ -14,7 +14,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::hyperparameters::{LinearError, LinearSvmValidParams};
-use super::rows::SolverRows;
+use super::quantized::{QuantizedWeights, RoundedRows};
+use super::rows::{SolverRows, WeightsPlace};
 use super::weights::LinearWeights;
 use crate::cancellation::IsCancelled;
 use crate::features::{SparseRow, SparseRows};
@@ -23,6 +24,9 @@ use crate::targets::Targets;
 
 /// Topics that one block fits side by side: two SSE registers, one AVX register.
 const LANES: usize = 8;
+
+/// Features whose weights one task rounds.
+const FEATURES_PER_TASK: usize = 4096;
 
 /// Sums that a margin is added up in side by side: one addition needn't wait for the one before.
 const SUMS: usize = 4;
@@ -90,36 +94,46 @@ impl OneVsRestSolver {
 
     /// The weights and biases fitted last.
     pub(crate) fn weights(&self) -> LinearWeights {
-        self.weights_of(&(0..self.n_features as u32).collect::<Vec<_>>())
+        let mut weights = Array2::zeros((self.n_features, self.n_topics));
+        let rows = weights.as_slice_mut().unwrap_or_default().chunks_exact_mut(self.n_topics.max(1));
+        rows.enumerate().for_each(|(feature, row)| self.write_weights(feature, row));
+        LinearWeights { weights, biases: self.biases() }
     }
 
-    /// The same of some features, in the order given, each at most once.
-    pub(crate) fn weights_of(&self, features: &[u32]) -> LinearWeights {
-        let mut weights = Array2::zeros((features.len(), self.n_topics));
-        let numbers = weights.as_slice_mut().unwrap_or_default();
-        let mut biases = Array1::zeros(self.n_topics);
-        let mut starts = vec![None; self.n_features];
-        for (place, &feature) in features.iter().enumerate() {
-            starts[feature as usize] = Some(place * self.n_topics);
-        }
-        let start_of = |feature: u32| starts[feature as usize];
+    /// The same of some features, in the order given, in 8 bits.
+    pub(crate) fn quantized_weights_of(&self, features: &[u32]) -> QuantizedWeights {
+        let round = |features: &[u32]| {
+            let (mut rounded, mut row) = (RoundedRows::default(), vec![0.0; self.n_topics]);
+            for &feature in features {
+                self.write_weights(feature as usize, &mut row);
+                rounded.push(row.iter().copied());
+            }
+            rounded
+        };
+        let rounded: Vec<RoundedRows> = features.par_chunks(FEATURES_PER_TASK).map(round).collect();
+        QuantizedWeights::of_rounded(&rounded, &self.biases())
+    }
+
+    /// Writes a feature's weights, one a topic.
+    fn write_weights(&self, feature: usize, row: &mut [f32]) {
+        let place = self.rows.weights_place(feature);
         for block in &self.blocks {
-            let topics = block.first_topic..block.first_topic + block.n_lanes;
-            let lanes_at = |start: usize| start + topics.start..start + topics.end;
-            for (&feature, lanes) in self.rows.common_features.iter().zip(&block.weights) {
-                if let Some(start) = start_of(feature) {
-                    numbers[lanes_at(start)].copy_from_slice(&lanes.0[..block.n_lanes]);
+            let row = &mut row[block.first_topic..block.first_topic + block.n_lanes];
+            match place {
+                WeightsPlace::Common(number) => row.copy_from_slice(&block.weights[number].0[..block.n_lanes]),
+                WeightsPlace::Rare(entries) => {
+                    row.fill(0.0);
+                    for &(document, value) in entries {
+                        let duals = block.duals[document as usize].0;
+                        row.iter_mut().zip(duals).for_each(|(weight, dual)| *weight += dual * value);
+                    }
                 }
             }
-            for &(feature, document, value) in &self.rows.rare_entries {
-                if let Some(start) = start_of(feature) {
-                    let duals = block.duals[document as usize].0;
-                    numbers[lanes_at(start)].iter_mut().zip(duals).for_each(|(weight, dual)| *weight += dual * value);
-                }
-            }
-            topics.zip(block.bias).for_each(|(topic, bias)| biases[topic] = bias);
         }
-        LinearWeights { weights, biases }
+    }
+
+    fn biases(&self) -> Array1<f32> {
+        self.blocks.iter().flat_map(|block| &block.bias[..block.n_lanes]).copied().collect()
     }
 }
 
@@ -380,6 +394,37 @@ mod tests {
             rows.push(SparseRow { features: &features, values: &[value, 1.0, 0.3] });
         }
         (rows, Targets::new(10, (0..60).map(|document| [if document % 13 == 0 { 3 } else { topic(document) }])))
+    }
+
+    /// Of features that many, two, one and no documents hold, in more than one task, in any order and on any number of threads.
+    #[test]
+    fn weights_in_8_bits_are_those_in_32_bits_rounded() {
+        let n_features = 2 * FEATURES_PER_TASK as u32 + 3;
+        let mut rows = SparseRows::new(n_features as usize);
+        for document in 0..60 {
+            let features = [
+                document / 2,
+                40 + document % 10,
+                FEATURES_PER_TASK as u32 - 6 + document,
+                n_features - 4 + document % 4,
+            ];
+            rows.push(SparseRow { features: &features, values: &[0.3, 1.0, 0.5, 0.01 * document as f32] });
+        }
+        let targets = Targets::new(10, (0..60).map(|document| [document % 10]));
+        let params = LinearSvmParams::default().check().unwrap();
+        let mut solver = OneVsRestSolver::new(&rows, &targets, None, &params).unwrap();
+        solver.solve(1.0, &params, &never);
+        let features: Vec<u32> = (0..n_features).rev().filter(|feature| feature % 7 != 3).collect();
+        let expected = solver.weights().quantize(&features);
+        assert!(expected.weights().iter().any(|&weight| weight != 0));
+        for n_threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            let rounded = pool.install(|| solver.quantized_weights_of(&features));
+            let bytes_of = |of: &QuantizedWeights| {
+                [of.weights().as_bytes(), of.scales().as_bytes(), of.biases().as_bytes()].concat()
+            };
+            assert!(bytes_of(&rounded) == bytes_of(&expected));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use linfa::traits::PredictInplace;
 use ndarray::{Array1, Array2};
 
-use super::quantized::QuantizedWeights;
+use super::quantized::{QuantizedWeights, RoundedRows};
 use crate::features::SparseRows;
 use linfa::dataset::Records;
 
@@ -18,15 +18,11 @@ pub struct LinearWeights {
 }
 
 impl LinearWeights {
-    /// Rounds the weights of the given features (rising numbers) to 8 bits; the others are dropped.
+    /// Rounds the weights of the given features, in the order given, to 8 bits; the others are dropped.
     pub fn quantize(&self, features: &[u32]) -> QuantizedWeights {
-        let rows = features.iter().map(|&feature| self.weights.row(feature as usize));
-        QuantizedWeights::round(rows, &self.biases)
-    }
-
-    /// Rounds all weights to 8 bits.
-    pub(crate) fn quantize_all(&self) -> QuantizedWeights {
-        QuantizedWeights::round(self.weights.rows().into_iter(), &self.biases)
+        let mut rounded = RoundedRows::default();
+        features.iter().for_each(|&feature| rounded.push(self.weights.row(feature as usize).iter().copied()));
+        QuantizedWeights::of_rounded(&[rounded], &self.biases)
     }
 }
 

@@ -186,11 +186,12 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves these routes and nothing else, in the clear and to anybody, until it is dropped: behind all that calls of topicd pass, over
-/// connections like its own. For measuring what that costs.
+/// Serves these routes and nothing else, in the clear and to anybody, whatever the configuration says of TLS and callers, until it is dropped:
+/// behind all that calls of topicd pass, over connections like its own. For measuring what that costs.
 ///
 /// # Errors
 /// The configuration can't be obeyed.
+#[doc(hidden)]
 pub async fn run_alone(listener: TcpListener, config: &ServeConfig, routes: Routes) -> Result<(), ServeError> {
     config.limits.check()?;
     let (_drain, draining) = drain::signal();

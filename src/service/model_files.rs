@@ -17,6 +17,7 @@ use super::panic::panicked;
 use super::training::other_request;
 use super::version_details::{VersionDetails, VersionInfo};
 use crate::artifact::{self, Artifact};
+use crate::cache_lines;
 use crate::hexadecimal;
 use crate::names::ClassifierName;
 use crate::store::{
@@ -221,6 +222,8 @@ impl Models {
 
 /// Whether bytes are the file that was announced, and a model.
 fn check(bytes: Bytes, sha256: &[u8; 32]) -> Result<(NewArtifact, Artifact), Error> {
+    // Both have the same bytes, in one place.
+    let bytes = cache_lines::begin_line(bytes);
     let file = NewArtifact::new(bytes.clone());
     if file.sha256() != sha256 {
         let description = format!(

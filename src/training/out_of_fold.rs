@@ -188,7 +188,7 @@ impl Fold {
     }
 
     fn score_held_out(&self, solver: &OneVsRestSolver) -> Array2<f64> {
-        let weights = solver.weights_of(&self.held_out_features).quantize_all();
+        let weights = solver.quantized_weights_of(&self.held_out_features);
         let mut scores = weights.default_target(&self.held_out_rows);
         weights.predict_inplace(&self.held_out_rows, &mut scores);
         scores

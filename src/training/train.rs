@@ -215,7 +215,7 @@ fn fit_all(
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    Ok((vectorizer?, solver.weights_of(&kept).quantize_all()))
+    Ok((vectorizer?, solver.quantized_weights_of(&kept)))
 }
 
 /// With the terms that are kept, and their weights.

@@ -35,6 +35,22 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     encode(&train(&dataset(&news_like_corpus(120, 3, 41)), &config, &Silent).unwrap().classifier)
 });
 
+/// Where a cache line begins, a bucket of the vocabulary is in one line.
+#[test]
+fn a_model_is_where_a_cache_line_begins() {
+    let begins_line = |bytes: &Bytes| bytes.as_ptr().addr().is_multiple_of(64);
+    let moved = decode(Bytes::from([&[0; 3], &FILE[..]].concat()).slice(3..)).unwrap();
+    assert!(begins_line(&moved.bytes) && moved.bytes == FILE[..]);
+    let again = decode(moved.bytes.clone()).unwrap();
+    assert_eq!(again.bytes.as_ptr(), moved.bytes.as_ptr(), "it was moved without need");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.topicd");
+    std::fs::write(&path, &FILE[..]).unwrap();
+    let loaded = artifact::load(&path).unwrap();
+    assert!(begins_line(&loaded.bytes) && loaded.bytes == FILE[..]);
+    assert!(begins_line(&artifact::bundled().unwrap().bytes));
+}
+
 fn number(bytes: &[u8]) -> usize {
     usize::try_from(u64::from_le_bytes(bytes.try_into().unwrap())).unwrap()
 }
