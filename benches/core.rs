@@ -69,7 +69,7 @@ fn training(criterion: &mut Criterion) {
         let dataset = Dataset::new((0..n_documents).map(example)).unwrap();
         group.throughput(Throughput::Elements(n_documents as u64));
         group.bench_function(BenchmarkId::from_parameter(n_documents), |bencher| {
-            bencher.iter(|| train(&dataset, &TrainingConfig::default(), &Silent).unwrap());
+            bencher.iter(|| train(&dataset, &TrainingConfig::default(), None, &Silent).unwrap());
         });
     }
 }

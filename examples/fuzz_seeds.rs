@@ -53,7 +53,7 @@ fn write_models(directory: &Path) -> Result<(), Failure> {
     ];
     fs::create_dir_all(directory)?;
     for (name, documents, config) in models {
-        let classifier = train(&documents, &config, &Silent)?.classifier;
+        let classifier = train(&documents, &config, None, &Silent)?.classifier;
         fs::write(directory.join(format!("{name}.topicd")), encode(&classifier))?;
     }
     Ok(())

@@ -26,6 +26,12 @@ const MAX_LANGUAGE_DOCUMENTS: usize = 1000;
 /// A language is known when it is that of this share of them.
 const MIN_LANGUAGE_SHARE: f64 = 0.01;
 
+/// Of a document in a language whose words a model knows from a table, those that are known are at least this share of what is usual
+/// (docs/decisions.md, "A language is known by its words").
+const MIN_LANGUAGE_FIT: f64 = 0.6;
+/// With a smaller share of known tokens, it is asked in which language these are.
+const CERTAINLY_KNOWN_SHARE: f64 = 0.9;
+
 /// Whether topics were assigned to a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -94,32 +100,43 @@ impl Abstention {
     /// What is usual: how many of a document's tokens are known (for each document its share, out of fold), and which
     /// languages the documents are in.
     #[must_use]
-    pub fn with_usual(mut self, documents: &[&Document], known_shares: &[f64]) -> Self {
+    pub fn with_usual(mut self, known_shares: &[f64], languages: Vec<String>) -> Self {
         let mut shares = known_shares.to_vec();
         shares.sort_by(f64::total_cmp);
         self.usual_known_share = shares.get((shares.len() as f64 * UNUSUAL_SHARE) as usize).copied().unwrap_or(0.0);
-        self.languages = languages_of(documents);
+        self.languages = languages;
         self
     }
 
-    /// Whether topics are assigned; `best` and `second` are the probabilities of the two most probable topics.
+    /// Whether a model that knows words of several languages should look in which of them a document's words are.
+    pub fn asks_for_language(&self, stats: DocumentStats) -> bool {
+        (stats.n_known_tokens as f64) < self.usual_known_share.max(CERTAINLY_KNOWN_SHARE) * stats.n_tokens as f64
+    }
+
+    /// Whether topics are assigned; `best` and `second` are the probabilities of the two most probable topics. `language_fit`: of the
+    /// language in which most of the document's tokens are known, their share against what is usual there; only if the model
+    /// knows words of several languages and [`Self::asks_for_language`].
     pub fn decide(
         &self,
         document: &Document,
         stats: DocumentStats,
         has_known_terms: bool,
         (best, second): (f64, f64),
+        language_fit: Option<f64>,
         options: &AbstentionOptions,
     ) -> Decision {
         let min_probability = options.abstain_below.map_or(self.min_probability, Probability::get);
         let min_margin = options.min_margin.map_or(self.min_margin, Probability::get);
         let known_share = stats.n_known_tokens as f64 / stats.n_tokens.max(1) as f64;
-        let is_unusual = !has_known_terms || known_share < self.usual_known_share;
+        let (is_unusual, has_few_known) = match language_fit {
+            Some(fit) => (fit < MIN_LANGUAGE_FIT, fit < MIN_LANGUAGE_FIT),
+            None => (known_share < self.usual_known_share, known_share < 0.5 * self.usual_known_share),
+        };
         if stats.n_tokens == 0 {
             Decision::Abstained(AbstainReason::NoTokens)
-        } else if is_unusual && self.is_in_other_language(document) {
+        } else if (is_unusual || !has_known_terms) && self.is_in_other_language(document) {
             Decision::Abstained(AbstainReason::OtherLanguage)
-        } else if !has_known_terms || known_share < 0.5 * self.usual_known_share {
+        } else if has_few_known || !has_known_terms {
             Decision::Abstained(AbstainReason::FewKnownTokens)
         } else if best < min_probability {
             Decision::Abstained(AbstainReason::LowProbability)
@@ -188,8 +205,8 @@ fn fit_thresholds(answers: &[Answer], selective_accuracy: f64) -> (f64, f64) {
     best.2
 }
 
-/// The languages of documents; the same for the same documents.
-fn languages_of(documents: &[&Document]) -> Vec<String> {
+/// The languages of documents, as ISO 639-3 codes; the same for the same documents.
+pub(crate) fn languages_of(documents: &[&Document]) -> Vec<String> {
     let looked_at = &documents[..documents.len().min(MAX_LANGUAGE_DOCUMENTS)];
     let detected: Vec<Option<&str>> = looked_at.par_iter().map(|document| detect_language(document)).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -18,6 +18,7 @@ use crate::evaluation::{Evaluation, EvaluationSource, Predictions, TestSet};
 use crate::explanation::{self, Explain, MAX_SPANS, TopicExplanation};
 use crate::features::vectorizer::RowScratch;
 use crate::features::{DocumentStats, Vectorizer};
+use crate::known_words::{KnownLanguage, KnownWords};
 use crate::linear::QuantizedWeights;
 use crate::targets::Targets;
 use crate::text::{Span, TermHash};
@@ -94,6 +95,12 @@ pub struct Provenance {
     /// Models of the time before it was kept don't have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Distributions>,
+    /// The way of training: raised whenever the same documents and settings give other bytes. 0: of the time before it was counted.
+    #[serde(default, skip_serializing_if = "is_no_recipe")]
+    pub recipe: u32,
+    /// XXH3-64 of the table of words that training was given, as hexadecimal digits, whether it was of use or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words_table: Option<String>,
 }
 
 impl Provenance {
@@ -110,6 +117,10 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+fn is_no_recipe(recipe: &u32) -> bool {
+    *recipe == 0
+}
+
 /// Vectorizer, linear model, calibration, decision rule and topics, checked to fit each other.
 #[derive(Debug, Clone)]
 pub struct Classifier {
@@ -120,6 +131,7 @@ pub struct Classifier {
     pub(crate) calibrator: Calibrator,
     pub(crate) decision_rule: DecisionRule,
     pub(crate) abstention: Abstention,
+    pub(crate) known_words: Option<KnownWords>,
     pub(crate) provenance: Provenance,
 }
 
@@ -142,6 +154,7 @@ impl Classifier {
             && self.calibrator.is_valid(n_topics)
             && self.decision_rule.is_valid(n_topics)
             && self.abstention.is_valid()
+            && self.known_words.as_ref().is_none_or(|known| known.n_topics() == n_topics)
             && self.provenance.has_valid_counts(n_topics);
         fits.then_some(self)
     }
@@ -166,9 +179,19 @@ impl Classifier {
         &self.weights
     }
 
-    /// The number of terms that it has weights for.
+    /// The number of terms that it learned weights for.
     pub fn n_terms(&self) -> usize {
-        self.vectorizer.vocabulary().len()
+        self.vectorizer.vocabulary().n_learned()
+    }
+
+    /// The number of words that no training document had and whose weights follow from their meanings.
+    pub fn n_inferred_words(&self) -> usize {
+        self.vectorizer.vocabulary().len() - self.n_terms()
+    }
+
+    /// What it keeps of a table of words, if that made it better.
+    pub fn known_words(&self) -> Option<&KnownWords> {
+        self.known_words.as_ref()
     }
 
     /// Whether a word, as a token's normalised bytes, is one of the terms.
@@ -208,7 +231,14 @@ impl Classifier {
         let has_known_terms = !scratch.row.row().features.is_empty();
         let probability = |place: usize| topics.get(place).map_or(0.0, |score| score.probability);
         let lead = (probability(0), probability(1));
-        let decision = self.abstention.decide(document, stats, has_known_terms, lead, &options.abstention);
+        let language_fit = match &self.known_words {
+            Some(known_words) if self.abstention.asks_for_language(stats) => {
+                Some(self.language_fit(known_words, document, stats, &mut scratch.row))
+            }
+            _ => None,
+        };
+        let decision =
+            self.abstention.decide(document, stats, has_known_terms, lead, language_fit, &options.abstention);
         if decision == Decision::Assigned {
             for (place, score) in topics.iter_mut().enumerate() {
                 score.assigned = self.decision_rule.assigns(score.topic, score.raw_score, place == 0);
@@ -219,6 +249,37 @@ impl Classifier {
         topics.truncate(n_wanted.min(n_probable).max(1));
         let explanations = self.explain(document, &topics, options, &mut scratch.row);
         Classification { topics, decision, stats, explanations }
+    }
+
+    /// Of the language in which most of a document's tokens are known, their share against what is usual there. Learned words
+    /// that the table doesn't have count for each language of the training documents.
+    fn language_fit(
+        &self,
+        known_words: &KnownWords,
+        document: &Document,
+        stats: DocumentStats,
+        scratch: &mut RowScratch,
+    ) -> f64 {
+        let languages = &known_words.card().languages;
+        let is_learned = |language: &KnownLanguage| self.abstention.languages.contains(&language.iso639_3);
+        let of_training =
+            (0..).zip(languages).map(|(place, language)| u16::from(is_learned(language)) << place).sum::<u16>();
+        let vocabulary = self.vectorizer.vocabulary();
+        let (n_unigrams, n_learned) = (vocabulary.n_unigrams(), vocabulary.n_learned());
+        let mut n_known = [0usize; u16::BITS as usize];
+        self.vectorizer.for_each_occurrence(document, scratch, |feature, _, _| {
+            let bits: u16 = match feature as usize {
+                unigram if unigram < n_unigrams => match known_words.languages(unigram) {
+                    0 => of_training,
+                    of_table => of_table,
+                },
+                learned if learned < n_learned => return,
+                inferred => known_words.languages(n_unigrams + inferred - n_learned),
+            };
+            n_known.iter_mut().enumerate().for_each(|(place, n)| *n += usize::from(bits >> place & 1));
+        });
+        let fit = |(language, &n): (&KnownLanguage, &usize)| n as f64 / (stats.n_tokens as f64 * language.coverage);
+        languages.iter().zip(&n_known).map(fit).fold(0.0, f64::max)
     }
 
     /// Explains raw scores of the document whose row was made last.
@@ -236,28 +297,46 @@ impl Classifier {
         };
         let max_terms = options.max_terms.map_or(DEFAULT_MAX_TERMS, NonZeroUsize::get);
         let explain = |score: &TopicScore| {
-            explanation::explain(score.topic, scratch.row(), &self.vectorizer, &self.weights, max_terms)
+            let weights = (&self.weights, self.known_words.as_ref());
+            explanation::explain(score.topic, scratch.row(), &self.vectorizer, weights, max_terms)
         };
         let (mut explanations, features): (Vec<TopicExplanation>, Vec<Vec<u32>>) =
             topics.iter().take(n_topics).map(explain).unzip();
         // Where the listed terms stand, found in one pass for all topics.
-        let mut places: HashMap<u32, (usize, Vec<Span>)> =
-            features.iter().flatten().map(|&feature| (feature, (0, Vec::new()))).collect();
-        self.vectorizer.for_each_occurrence(document, scratch, |feature, span| {
-            let Some((n_occurrences, spans)) = places.get_mut(&feature) else { return };
-            *n_occurrences += 1;
-            if spans.len() < MAX_SPANS {
-                spans.extend(span);
+        let mut places: HashMap<u32, Places> =
+            features.iter().flatten().map(|&feature| (feature, Places::default())).collect();
+        let n_learned = self.vectorizer.vocabulary().n_learned();
+        self.vectorizer.for_each_occurrence(document, scratch, |feature, span, token| {
+            let Some(places) = places.get_mut(&feature) else { return };
+            places.n_occurrences += 1;
+            if places.spans.len() < MAX_SPANS {
+                places.spans.extend(span);
+            }
+            // The vocabulary has no strings of words that are only inferred.
+            if feature as usize >= n_learned && places.word.is_empty() {
+                places.word = String::from_utf8_lossy(token).into_owned();
             }
         });
         for (explanation, features) in explanations.iter_mut().zip(&features) {
             for (term, feature) in explanation.terms.iter_mut().zip(features) {
-                let Some((n_occurrences, spans)) = places.get(feature) else { continue };
-                (term.n_occurrences, term.spans) = (*n_occurrences, spans.clone());
+                let Some(places) = places.get(feature) else { continue };
+                (term.n_occurrences, term.spans) = (places.n_occurrences, places.spans.clone());
+                if !places.word.is_empty() {
+                    term.term.clone_from(&places.word);
+                }
             }
         }
         explanations
     }
+}
+
+/// Where a document holds a term.
+#[derive(Debug, Default)]
+struct Places {
+    n_occurrences: usize,
+    spans: Vec<Span>,
+    /// The term, if the vocabulary doesn't have its string.
+    word: String,
 }
 
 /// Measuring: what would be assigned if there were no abstaining, because metrics compare classifiers, not how shy they are.

@@ -4,6 +4,7 @@
 //! one by one, the others added up.
 
 use crate::features::{SparseRow, Vectorizer};
+use crate::known_words::KnownWords;
 use crate::linear::QuantizedWeights;
 use crate::text::Span;
 
@@ -40,7 +41,7 @@ pub struct TopicExplanation {
 /// What one term of the document adds to a topic's raw score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TermContribution {
-    /// One token, or two with a space between, as the vocabulary has them.
+    /// One token, or two with a space between, as the vocabulary has them. Of a word that is only inferred, [`crate::classifier::Classifier`] fills it in from the document.
     pub term: String,
     /// `tfidf` · `weight`.
     pub contribution: f64,
@@ -48,6 +49,11 @@ pub struct TermContribution {
     pub tfidf: f64,
     /// What one unit of the term's value adds to the topic's score.
     pub weight: f64,
+    /// The part of the contribution that follows from the word's meaning, not from documents that hold it ([`crate::words`]): all of it for a word that
+    /// no training document had, 0 for a term that the table of words doesn't have.
+    pub inferred_contribution: f64,
+    /// Whether no training document taught the term: it is known from the table of words alone.
+    pub is_inferred: bool,
     /// How often the document holds it.
     pub n_occurrences: usize,
     /// Where: the first [`MAX_SPANS`] places. A pair of which the title ends with one token and the text begins with the
@@ -63,7 +69,7 @@ pub fn explain(
     topic: usize,
     row: SparseRow<'_>,
     vectorizer: &Vectorizer,
-    weights: &QuantizedWeights,
+    (weights, known_words): (&QuantizedWeights, Option<&KnownWords>),
     max_terms: usize,
 ) -> (TopicExplanation, Vec<u32>) {
     let contribution = |(feature, value): (usize, f32)| f64::from(value) * weights.weight(feature, topic);
@@ -73,13 +79,20 @@ pub fn explain(
     let mut others = order.split_off(max_terms.min(order.len()));
     others.sort_by_key(|&(feature, ..)| feature);
     let features = order.iter().map(|&(feature, ..)| feature).collect();
-    let term = |(feature, value, contribution): (u32, f32, f64)| TermContribution {
-        term: vectorizer.vocabulary().term(feature).unwrap_or_default(),
-        contribution,
-        tfidf: f64::from(value),
-        weight: weights.weight(feature as usize, topic),
-        n_occurrences: 0,
-        spans: Vec::new(),
+    let n_learned = vectorizer.vocabulary().n_learned();
+    let term = |(feature, value, contribution): (u32, f32, f64)| {
+        let is_inferred = feature as usize >= n_learned;
+        let inferred_weight = known_words.map_or(0.0, |known| known.inferred_weight(feature as usize, topic));
+        TermContribution {
+            term: vectorizer.vocabulary().term(feature).unwrap_or_default(),
+            contribution,
+            tfidf: f64::from(value),
+            weight: weights.weight(feature as usize, topic),
+            inferred_contribution: if is_inferred { contribution } else { f64::from(value) * inferred_weight },
+            is_inferred,
+            n_occurrences: 0,
+            spans: Vec::new(),
+        }
     };
     let explanation = TopicExplanation {
         topic,

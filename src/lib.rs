@@ -28,7 +28,11 @@ pub mod targets;
 
 pub mod features;
 
+pub mod words;
+
 pub mod linear;
+
+pub mod known_words;
 
 pub mod calibration;
 

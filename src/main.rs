@@ -45,8 +45,8 @@ enum Command {
     Token,
     /// Tell what a model knows about one of its topics.
     Topic(topic::Args),
-    /// Tell the version, the bundled model, and whose texts it was trained on.
-    About,
+    /// Tell the version, what a model is and knows, and whose texts and words are in it.
+    About(about::Args),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +66,6 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Token => token::run(),
         Command::Topic(args) => topic::run(&args),
-        Command::About => about::run(),
+        Command::About(args) => about::run(&args),
     })
 }

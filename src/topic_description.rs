@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::classifier::Classifier;
 use crate::evaluation::{Evaluation, EvaluationSource, TopicEvaluation};
+use crate::known_words::NearestWord;
 
 /// Terms for a topic, and against it, that a description lists when nobody says how many.
 pub const DEFAULT_TOPIC_TERMS: usize = 20;
@@ -30,6 +31,9 @@ pub struct TopicDescription {
     pub terms_for: Vec<TopicTerm>,
     /// The terms that speak most against it, the strongest first.
     pub terms_against: Vec<TopicTerm>,
+    /// The words that no training document had and that speak most for it by what they mean, the strongest first; none if the classifier
+    /// knows no table of words.
+    pub nearest_words: Vec<NearestWord>,
     /// The topics that those predictions confused with it most often, the most often first. None where documents have
     /// several topics.
     pub confusions: Vec<Confusion>,
@@ -83,6 +87,7 @@ impl Classifier {
             evaluation_source: self.provenance.evaluation.source,
             terms_for,
             terms_against,
+            nearest_words: self.nearest_words(topic).to_vec(),
             confusions: self.confusions(topic),
         }
     }
@@ -110,6 +115,11 @@ impl Classifier {
             terms.into_iter().map(describe).collect()
         };
         (strongest(|strength| strength > 0.0), strongest(|strength| strength < 0.0))
+    }
+
+    fn nearest_words(&self, topic: usize) -> &[NearestWord] {
+        let known = self.known_words.as_ref().and_then(|known| known.card().nearest_words.get(topic));
+        known.map_or(&[], Vec::as_slice)
     }
 
     fn confusions(&self, topic: usize) -> Vec<Confusion> {

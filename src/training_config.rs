@@ -13,6 +13,9 @@ pub const DEFAULT_SELECTIVE_ACCURACY: f64 = 0.9;
 /// The most that may be held out: half of the documents.
 pub const MAX_HELD_OUT_SHARE: f64 = 0.5;
 
+/// Words of a table that a model knows unless told otherwise: with ten topics these take at most 8 MB.
+pub const DEFAULT_WORDS_KEPT: usize = 250_000;
+
 /// Settings of a training; the default is the recipe that does best on average over very different corpora.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingConfig {
@@ -26,6 +29,16 @@ pub struct TrainingConfig {
     /// words take many forms; training and answering take longer, and the model is larger.
     #[serde(default, skip_serializing_if = "is_false")]
     pub character_ngrams: bool,
+    /// Whether what words mean may count beside documents ([`crate::words`]), if a table is given: it does where that makes out-of-fold predictions
+    /// better.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub words: bool,
+    /// The most words of the table that a model knows; `None`: [`DEFAULT_WORDS_KEPT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words_kept: Option<NonZeroUsize>,
+    /// The languages of the words that it knows, as the table's codes; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words_languages: Vec<String>,
     /// Where folds and the learner's order come from. The same documents, settings and seed give the same bytes.
     pub seed: u64,
     /// Whether documents have one topic or any number; `None`: as the documents say.
@@ -61,6 +74,9 @@ impl Default for TrainingConfig {
             balance: Balance::default(),
             max_features: None,
             character_ngrams: false,
+            words: true,
+            words_kept: None,
+            words_languages: Vec::new(),
             seed: 0,
             label_kind: None,
             selective_accuracy: DEFAULT_SELECTIVE_ACCURACY,
@@ -84,6 +100,11 @@ pub enum ConfigError {
 }
 
 impl TrainingConfig {
+    /// How many words of a table a model knows at most.
+    pub fn max_words_kept(&self) -> usize {
+        self.words_kept.map_or(DEFAULT_WORDS_KEPT, NonZeroUsize::get)
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

@@ -252,6 +252,9 @@ pub fn training_config(config: &TrainingConfig) -> pb::TrainingConfig {
         selective_accuracy: Some(config.selective_accuracy),
         held_out_share: config.held_out_share,
         character_ngrams: config.character_ngrams,
+        without_words: !config.words,
+        words_kept: config.words_kept.map_or(0, |n| n.get() as u64),
+        words_languages: config.words_languages.clone(),
     }
 }
 

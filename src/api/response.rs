@@ -49,6 +49,8 @@ fn explanation(explanation: TopicExplanation, names: &[Topic]) -> pb::TopicExpla
         weight: term.weight,
         occurrence_count: term.n_occurrences as u64,
         spans: term.spans.into_iter().map(span).collect(),
+        inferred_contribution: term.inferred_contribution,
+        inferred: term.is_inferred,
     };
     pb::TopicExplanation {
         topic: names[topic].as_str().to_owned(),

@@ -2,6 +2,7 @@
 
 use super::model_response::{evaluation_source, topic_evaluation};
 use super::pb;
+use crate::known_words::NearestWord;
 use crate::service::DescribedTopic;
 use crate::topic_description::{Confusion, TopicDescription, TopicTerm};
 
@@ -22,6 +23,7 @@ fn topic_description(description: TopicDescription) -> pb::TopicDescription {
         terms_for: terms(description.terms_for),
         terms_against: terms(description.terms_against),
         evaluation_source: evaluation_source(description.evaluation_source).into(),
+        nearest_words: description.nearest_words.into_iter().map(nearest_word).collect(),
         confusions: description.confusions.into_iter().map(topic_confusion).collect(),
     }
 }
@@ -29,6 +31,11 @@ fn topic_description(description: TopicDescription) -> pb::TopicDescription {
 fn topic_term(term: TopicTerm) -> pb::TopicTerm {
     let TopicTerm { term, strength, tfidf_weight, weight } = term;
     pb::TopicTerm { term, strength, tfidf_weight, weight }
+}
+
+fn nearest_word(word: NearestWord) -> pb::NearestWord {
+    let NearestWord { word, strength } = word;
+    pb::NearestWord { word, strength }
 }
 
 fn topic_confusion(confusion: Confusion) -> pb::TopicConfusion {

@@ -12,6 +12,7 @@ use crate::linear::Balance;
 use crate::names::ClassifierName;
 use crate::service::{Error, Scope, TrainCall};
 use crate::training_config::{ConfigError, DEFAULT_SELECTIVE_ACCURACY, MAX_HELD_OUT_SHARE, TrainingConfig};
+use crate::words;
 
 /// Checks a request for a training.
 ///
@@ -156,6 +157,13 @@ impl Violations {
         }
     }
 
+    fn check_words_languages(&mut self, languages: Vec<String>) -> Vec<String> {
+        if let Some(unknown) = words::unknown_language(&languages) {
+            self.add("config.words_languages", "UNKNOWN_LANGUAGE", unknown);
+        }
+        languages
+    }
+
     fn check_config(&mut self, config: pb::TrainingConfig) -> TrainingConfig {
         let balance = match pb::Balance::try_from(config.balance) {
             Ok(pb::Balance::Unspecified | pb::Balance::SquareRoot) => Balance::SquareRoot,
@@ -178,6 +186,9 @@ impl Violations {
             balance,
             max_features,
             character_ngrams: config.character_ngrams,
+            words: !config.without_words,
+            words_kept: usize::try_from(config.words_kept).ok().and_then(NonZeroUsize::new),
+            words_languages: self.check_words_languages(config.words_languages),
             seed: config.seed,
             label_kind,
             selective_accuracy,

@@ -3,13 +3,16 @@
 use bytes::Bytes;
 use zerocopy::FromBytes;
 
-use super::layout::{ALIGNMENT, FORMAT_VERSION, Header, MAGIC, Metadata, SectionEntry, SectionKind, checksum};
+use super::layout::{
+    ALIGNMENT, FORMAT_VERSION, Header, MAGIC, Metadata, OLDEST_FORMAT_VERSION, SectionEntry, SectionKind, checksum,
+};
 use super::{Artifact, ArtifactError};
 use crate::cache_lines;
 use crate::classifier::Classifier;
 use crate::document::Topic;
 use crate::features::vocabulary::VocabularyParts;
 use crate::features::{Vectorizer, Vocabulary};
+use crate::known_words::KnownWords;
 use crate::linear::QuantizedWeights;
 use crate::packed::Packed;
 
@@ -21,7 +24,7 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
     let header = check_header(&file)?;
     let file = cache_lines::begin_line(file);
     let sections = sections(&file, header)?;
-    let section = |kind: SectionKind| sections[kind as usize - 1].clone();
+    let section = |kind: SectionKind| sections.get(kind as usize - 1).cloned().unwrap_or_default();
     let metadata: Metadata = serde_json::from_slice(&section(SectionKind::Metadata))
         .map_err(|error| ArtifactError::Metadata(error.to_string()))?;
     let topics = metadata.topics.iter().map(|topic| Topic::new(topic)).collect::<Result<Vec<_>, _>>();
@@ -31,6 +34,7 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
         n_unigrams: metadata.n_unigrams,
         n_character_ngrams: metadata.n_character_ngrams,
         n_terms: metadata.n_terms,
+        n_inferred: metadata.n_inferred_words,
         buckets: section(SectionKind::VocabularyTable),
         term_data: section(SectionKind::Terms),
         term_blocks: section(SectionKind::TermBlocks),
@@ -44,6 +48,25 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
         QuantizedWeights::new(weights, scales, Packed::new(section(SectionKind::Biases))?)
     })()
     .ok_or(ArtifactError::Malformed("its linear weights don't fit each other"))?;
+    let has_words = sections.len() > SectionKind::N_REQUIRED;
+    if has_words != metadata.known_words.is_some() || (!has_words && metadata.n_inferred_words > 0) {
+        return Err(ArtifactError::Malformed(
+            "its sections and its metadata don't agree whether it knows words of a table",
+        ));
+    }
+    let known_words = metadata.known_words.map(|card| {
+        let weights = Packed::new(section(SectionKind::InferredWeights))?;
+        let scales = Packed::new(section(SectionKind::InferredWeightScales))?;
+        let inferred = QuantizedWeights::without_biases(weights, scales, metadata.topics.len())?;
+        let languages = Packed::new(section(SectionKind::WordLanguages))?;
+        KnownWords::new(card, inferred, languages, (metadata.n_unigrams, metadata.n_inferred_words))
+    });
+    let known_words = match known_words {
+        None => None,
+        Some(known_words) => {
+            Some(known_words.ok_or(ArtifactError::Malformed("what it knows of words doesn't fit its terms"))?)
+        }
+    };
     let classifier = Classifier {
         topics,
         label_kind: metadata.label_kind,
@@ -52,6 +75,7 @@ pub fn decode(file: Bytes) -> Result<Artifact, ArtifactError> {
         calibrator: metadata.calibrator,
         decision_rule: metadata.decision_rule,
         abstention: metadata.abstention,
+        known_words,
         provenance: metadata.provenance,
     }
     .if_consistent()
@@ -67,7 +91,7 @@ fn check_header(file: &[u8]) -> Result<Header, ArtifactError> {
     let Ok((header, _)) = Header::read_from_prefix(file) else {
         return Err(ArtifactError::Length { expected: size_of::<Header>() as u64, actual });
     };
-    if header.version.get() != FORMAT_VERSION {
+    if !(OLDEST_FORMAT_VERSION..=FORMAT_VERSION).contains(&header.version.get()) {
         return Err(ArtifactError::Version { found: header.version.get() });
     }
     if header.n_bytes.get() != actual {
@@ -82,11 +106,13 @@ fn check_header(file: &[u8]) -> Result<Header, ArtifactError> {
 /// The sections, in the order of their kinds; each must be exactly where writing puts it.
 fn sections(file: &Bytes, header: Header) -> Result<Vec<Bytes>, ArtifactError> {
     let malformed = ArtifactError::Malformed;
-    if header.n_sections.get() as usize != SectionKind::ALL.len() {
+    let n_sections = header.n_sections.get() as usize;
+    let may_have_words = header.version.get() > OLDEST_FORMAT_VERSION;
+    if n_sections != SectionKind::N_REQUIRED && !(may_have_words && n_sections == SectionKind::ALL.len()) {
         return Err(malformed("it has another number of sections"));
     }
     let table = file.get(size_of::<Header>()..).unwrap_or_default();
-    let (entries, _) = <[SectionEntry]>::ref_from_prefix_with_elems(table, SectionKind::ALL.len())
+    let (entries, _) = <[SectionEntry]>::ref_from_prefix_with_elems(table, n_sections)
         .map_err(|_| malformed("its section table is cut off"))?;
     let mut end = size_of::<Header>() + size_of_val(entries);
     let mut sections = Vec::with_capacity(entries.len());

@@ -9,9 +9,13 @@ use crate::calibration::Calibrator;
 use crate::classifier::Provenance;
 use crate::dataset::LabelKind;
 use crate::decision::DecisionRule;
+use crate::known_words::KnownWordsCard;
 
 pub(super) const MAGIC: [u8; 8] = *b"TOPICD\r\n";
-pub(super) const FORMAT_VERSION: u32 = 2;
+/// What is written.
+pub(super) const FORMAT_VERSION: u32 = 3;
+/// The oldest that is read: as what is written, without the optional sections.
+pub(super) const OLDEST_FORMAT_VERSION: u32 = 2;
 /// Sections start at multiples of this: a cache line, and the widest vector register.
 pub(super) const ALIGNMENT: usize = 64;
 
@@ -36,7 +40,7 @@ pub(super) struct SectionEntry {
     pub(super) length: U64,
 }
 
-/// What a section holds; the file has each once, in this order.
+/// What a section holds; the file has each at most once, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum SectionKind {
@@ -48,10 +52,14 @@ pub(super) enum SectionKind {
     TopicWeights = 6,
     TopicWeightScales = 7,
     Biases = 8,
+    InferredWeights = 9,
+    InferredWeightScales = 10,
+    WordLanguages = 11,
 }
 
 impl SectionKind {
-    pub(super) const ALL: [Self; 8] = [
+    /// Those that each file has; then those that a file has all of or none, depending on whether the model knows words of a table.
+    pub(super) const ALL: [Self; 11] = [
         Self::Metadata,
         Self::VocabularyTable,
         Self::Terms,
@@ -60,7 +68,12 @@ impl SectionKind {
         Self::TopicWeights,
         Self::TopicWeightScales,
         Self::Biases,
+        Self::InferredWeights,
+        Self::InferredWeightScales,
+        Self::WordLanguages,
     ];
+    /// How many each file has.
+    pub(super) const N_REQUIRED: usize = 8;
 }
 
 /// What is small, as JSON; the order of the fields is part of the format.
@@ -74,10 +87,14 @@ pub(super) struct Metadata {
     /// Models without them have the bytes that they had before there were any.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) n_character_ngrams: usize,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) n_inferred_words: usize,
     pub(super) hash_seed: u64,
     pub(super) calibrator: Calibrator,
     pub(super) decision_rule: DecisionRule,
     pub(super) abstention: Abstention,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) known_words: Option<KnownWordsCard>,
     pub(super) provenance: Provenance,
 }
 

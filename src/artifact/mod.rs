@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes
 //!      0      8  magic "TOPICD\r\n": no text file starts so, and a transfer that changes line ends breaks it
-//!      8      4  format version, 2
+//!      8      4  format version, 3; files of version 2 are read, too: they have no optional sections
 //!     12      4  number of sections, n
 //!     16      8  length of the file
 //!     24      8  XXH3-64 of all other bytes of the file
@@ -14,7 +14,8 @@
 //! All numbers are little-endian. What is large is used where it lies ([`crate::packed`]); nothing is rebuilt at
 //! loading. Sections (`layout.rs` numbers them): JSON of everything small (topics, calibration, decision rule,
 //! abstention, provenance), the vocabulary's hash table, its terms (front-coded) and their block index, a TF-IDF weight a term,
-//! an 8-bit weight a term and topic, a scale a term, a bias a topic.
+//! an 8-bit weight a term and topic, a scale a term, a bias a topic. Models that know words of a table ([`crate::known_words`]) have three more: of each
+//! word's weights the part that was inferred, a scale a word, and the languages of each word.
 //!
 //! A change of what is written, of the term hash or of tokenizing needs a new format version. Reading validates
 //! everything that answering relies on: damaged or made-up bytes give an [`ArtifactError`], never a panic later.
@@ -78,7 +79,8 @@ pub enum ArtifactError {
     Magic,
     /// A version that this program doesn't read.
     #[error(
-        "the model has format version {found}; this topicd reads version {}: use the release that wrote it, or train again",
+        "the model has format version {found}; this topicd reads versions {} to {}: use the release that wrote it, or train again",
+        layout::OLDEST_FORMAT_VERSION,
         layout::FORMAT_VERSION
     )]
     Version {

@@ -217,6 +217,16 @@ impl CrossFit {
 /// 1 / (n + 2) of each document counts for all topics alike, as Platt (1999) smooths his targets: where n documents are
 /// all told apart, that much doubt remains.
 fn fit_temperature(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) -> f64 {
+    fit_temperature_and_loss(scores, labels, documents).0
+}
+
+/// The mean log loss of documents with these labels at the temperature that is best for them, smoothed as [`fit_temperature`] does.
+pub(crate) fn smallest_log_loss(scores: &Array2<f64>, labels: &[usize]) -> f64 {
+    let documents: Vec<usize> = (0..labels.len()).collect();
+    fit_temperature_and_loss(scores, labels, &documents).1 / documents.len().max(1) as f64
+}
+
+fn fit_temperature_and_loss(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) -> (f64, f64) {
     let doubt = 1.0 / (documents.len() as f64 + 2.0);
     let loss = |log_temperature: f64| {
         let temperature = log_temperature.exp();
@@ -246,7 +256,7 @@ fn fit_temperature(scores: &Array2<f64>, labels: &[usize], documents: &[usize]) 
             right_loss = loss(right);
         }
     }
-    (0.5 * (low + high)).exp()
+    ((0.5 * (low + high)).exp(), left_loss.min(right_loss))
 }
 
 /// What a calibrator of one-topic documents is fitted on.

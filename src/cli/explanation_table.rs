@@ -42,9 +42,10 @@ fn write_topic(
     let width = shown().map(|term| term.term.chars().count()).max().unwrap_or(0).max("other terms".len());
     let largest = terms.first().map_or(0.0, |term| term.contribution.abs());
     for (terms, colour) in [(speak_for, FOR), (against, AGAINST)] {
-        for TermContribution { term, contribution, n_occurrences, .. } in terms {
+        for TermContribution { term, contribution, n_occurrences, is_inferred, .. } in terms {
             let times = if *n_occurrences > 1 { format!("  ×{n_occurrences}") } else { String::new() };
-            let line = format!("{}{times}", term_line(term, width, *contribution, largest));
+            let how = if *is_inferred { "  by its meaning" } else { "" };
+            let line = format!("{}{times}{how}", term_line(term, width, *contribution, largest));
             write_line(out, &line, in_colour.then_some(colour))?;
         }
     }

@@ -31,6 +31,7 @@ mod topic_table;
 pub mod train;
 mod train_remote;
 pub mod verify;
+mod words_args;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};

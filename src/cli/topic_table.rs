@@ -23,6 +23,7 @@ pub(super) fn write(out: &mut impl Write, description: &TopicDescription) -> io:
         writeln!(out, "  assigned above the raw score {threshold:+.3}")?;
     }
     write_terms(out, description)?;
+    write_nearest_words(out, description)?;
     write_confusions(out, description)
 }
 
@@ -40,6 +41,14 @@ fn write_terms(out: &mut impl Write, description: &TopicDescription) -> io::Resu
         }
     }
     writeln!(out, "    {}  without any", number(*bias, largest))
+}
+
+fn write_nearest_words(out: &mut impl Write, description: &TopicDescription) -> io::Result<()> {
+    if description.nearest_words.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<&str> = description.nearest_words.iter().map(|word| &*word.word).collect();
+    writeln!(out, "\n  nearest words that no training document had\n    {}", words.join(", "))
 }
 
 fn write_confusions(out: &mut impl Write, description: &TopicDescription) -> io::Result<()> {

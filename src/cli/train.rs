@@ -15,6 +15,7 @@ use super::output_file::OutputFile;
 use super::promotion_args::PromotionArgs;
 use super::remote::CredentialArgs;
 use super::stored::{self, DataDirArgs};
+use super::words_args::WordsArgs;
 use super::{CommandResult, evaluation_table, issue_table, label_ranking, train_remote};
 use crate::api::{model_response, pb};
 use crate::artifact::NewModelFile;
@@ -109,6 +110,17 @@ pub(super) struct TrainingArgs {
     #[arg(long)]
     character_ngrams: bool,
 
+    #[command(flatten)]
+    pub(super) words: WordsArgs,
+
+    /// The most words of the table that the model may know. Left out: 250,000, which take at most 8 MB with ten topics.
+    #[arg(long, value_name = "NUMBER")]
+    words_kept: Option<NonZeroUsize>,
+
+    /// The languages of the words that it knows, as codes of two letters: en,de. Left out: all of the table.
+    #[arg(long, value_name = "CODES", value_delimiter = ',')]
+    words_languages: Vec<String>,
+
     /// Whether documents have one topic or any number. Left out: any number if at least 1 % of them have several.
     #[arg(long, value_enum)]
     label_kind: Option<LabelKindArg>,
@@ -136,6 +148,9 @@ impl TrainingArgs {
             balance: self.balance.into(),
             max_features: self.max_features,
             character_ngrams: self.character_ngrams,
+            words: self.words.are_wanted(),
+            words_kept: self.words_kept,
+            words_languages: self.words_languages.clone(),
             seed: self.seed,
             label_kind: self.label_kind.map(Into::into),
             selective_accuracy: self.selective_accuracy,
@@ -213,6 +228,8 @@ struct Report<'a> {
     model: &'a PathBuf,
     model_bytes: u64,
     n_terms: usize,
+    n_inferred_words: usize,
+    meaning_factor: f32,
     c: f32,
     seconds: f64,
     n_skipped_rows: usize,
@@ -229,6 +246,13 @@ struct Report<'a> {
 /// # Errors
 /// Files that can't be read or written, and documents that can't be trained on.
 pub fn run(args: &Args) -> CommandResult {
+    if let (Some(_), Some(file)) = (&args.server, args.training.words.file()) {
+        return Err(format!(
+            "--words {} is a file here; a server trains with its own table of words, or none",
+            file.display()
+        )
+        .into());
+    }
     match (&args.server, &args.classifier, &args.out) {
         (Some(server), Some(classifier), _) => train_remote::run(
             (server, &args.credentials),
@@ -248,6 +272,8 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let start = Instant::now();
     let config = args.training.to_config();
     config.check()?;
+    let table = args.training.words.read()?;
+    table.check_languages(&config.words_languages)?;
     let file = NewModelFile::create(out)?;
     let mislabels = args.mislabels.as_deref().map(OutputFile::create).transpose()?;
     let page = args.report.as_deref().map(OutputFile::create).transpose()?;
@@ -255,7 +281,7 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
     let mut data_issues = find_issues(&outcome.examples);
     let dataset = Dataset::with_options(outcome.examples, config.dataset_options())?;
     let bar = StageBar::new();
-    let (Trained { classifier, .. }, findings) = train_and_look_through(&dataset, &config, &bar)?;
+    let (Trained { classifier, .. }, findings) = train_and_look_through(&dataset, &config, table.get()?, &bar)?;
     bar.finish();
     data_issues.extend(findings.issues);
     let model_bytes = file.write(&classifier)?;
@@ -271,6 +297,8 @@ fn run_here(args: &Args, out: &PathBuf) -> CommandResult {
         model: out,
         model_bytes,
         n_terms: classifier.n_terms(),
+        n_inferred_words: classifier.n_inferred_words(),
+        meaning_factor: classifier.known_words().map_or(0.0, |known| known.card().factor),
         c: provenance.c,
         seconds: start.elapsed().as_secs_f64(),
         n_skipped_rows: outcome.n_skipped,
@@ -315,6 +343,14 @@ fn print(out: &mut impl Write, report: &Report<'_>, classifier: &Classifier) -> 
     writeln!(out)?;
     let (path, megabytes) = (model.display(), *model_bytes as f64 / 1e6);
     writeln!(out, "Trained in {seconds:.1} s with C = {c}. Wrote {path}: {n_terms} terms, {megabytes:.1} MB.")?;
+    if let Some(known) = classifier.known_words() {
+        let (n_inferred, card) = (report.n_inferred_words, known.card());
+        writeln!(
+            out,
+            "It knows {n_inferred} words more by what they mean (table {}, {}; meanings count {}).",
+            card.table, card.licence, card.factor
+        )?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::CommandResult;
 use super::inputs::{ModelArgs, ReadingArgs};
 use super::train::StageBar;
+use super::words_args::WordsArgs;
 use crate::dataset::Dataset;
 use crate::training::verify;
 
@@ -21,6 +22,9 @@ pub struct Args {
 
     #[command(flatten)]
     reading: ReadingArgs,
+
+    #[command(flatten)]
+    words: WordsArgs,
 }
 
 /// Trains again and compares.
@@ -31,8 +35,9 @@ pub fn run(args: &Args) -> CommandResult {
     let model = args.model.load()?;
     let options = model.classifier.provenance().config.dataset_options();
     let dataset = Dataset::with_options(args.reading.read_all(&args.data)?.examples, options)?;
+    let table = args.words.read()?;
     let bar = StageBar::new();
-    let differences = verify(&model, &dataset, &bar);
+    let differences = verify(&model, &dataset, table.get()?, &bar);
     bar.finish();
     let differences: Vec<String> = differences?.iter().map(ToString::to_string).collect();
     if !differences.is_empty() {

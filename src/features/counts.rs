@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bucket_sort;
 use super::ngram_index::NgramIndex;
-use super::sparse::{RowBuilder, SparseRows};
+use super::sparse::{RowBuilder, SparseRows, damp};
 use crate::cancellation::{IsCancelled, never};
 use crate::document::Document;
 use crate::text::{self, Scratch};
@@ -106,6 +106,11 @@ impl TermCounts {
         self.first_ngram() + self.ngrams.names.len()
     }
 
+    /// The terms that are one token, sorted: the first features.
+    pub fn unigrams(&self) -> &[String] {
+        &self.unigrams
+    }
+
     /// The tokens of a document that are too long to be terms; they count among its tokens all the same.
     pub fn n_too_long_tokens(&self, document: usize) -> usize {
         self.n_too_long[document] as usize
@@ -175,6 +180,13 @@ impl TermCounts {
         let mut rows = SparseRows::with_capacity(self.n_features(), documents.len(), n_values);
         chunks.into_iter().for_each(|chunk| rows.append(&chunk));
         rows
+    }
+
+    /// The L2 norm that the rows of some documents would have without being divided by it, in the order given.
+    pub(crate) fn norms(&self, documents: &[u32], weights: &[f32]) -> Vec<f32> {
+        let squared = |(feature, count): (u32, u32)| f64::from(damp(count) * weights[feature as usize]).powi(2);
+        let norm = |&document: &u32| self.row(document as usize).map(squared).sum::<f64>().sqrt() as f32;
+        documents.par_iter().with_min_len(CHUNK).map(norm).collect()
     }
 
     /// For each feature, which documents hold it.

@@ -49,7 +49,8 @@ pub(super) struct OpenRow<'a> {
 /// 1 + ln tf, for tf from 0 to 63.
 static DAMPED: LazyLock<[f32; 64]> = LazyLock::new(|| std::array::from_fn(|count| damp(count as u32)));
 
-fn damp(count: u32) -> f32 {
+/// 1 + ln tf.
+pub(crate) fn damp(count: u32) -> f32 {
     1.0 + (count as f32).ln()
 }
 
@@ -174,6 +175,18 @@ impl SparseRows {
         let rows =
             Self { n_features: held.len(), offsets: self.offsets.clone(), features, values: self.values.clone() };
         (held, rows)
+    }
+
+    /// The same rows, of which each has lost the values of features that aren't kept.
+    pub(crate) fn retaining(&self, is_kept: impl Fn(u32) -> bool) -> Self {
+        let mut rows = Self::with_capacity(self.n_features, self.offsets.len() - 1, self.n_values());
+        for row in self.iter() {
+            let kept = || row.features.iter().zip(row.values).filter(|&(&feature, _)| is_kept(feature));
+            rows.features.extend(kept().map(|(&feature, _)| feature));
+            rows.values.extend(kept().map(|(_, &value)| value));
+            rows.offsets.push(rows.features.len());
+        }
+        rows
     }
 
     /// One row.

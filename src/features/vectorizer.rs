@@ -88,8 +88,10 @@ impl Vectorizer {
             terms.extend(part.windows(2).map(|pair| TermHash::bigram(pair[0], pair[1])));
         }
         self.vocabulary.add_features(processor, terms, features, again);
-        let n_unigrams = self.vocabulary.n_unigrams() as u32;
-        let n_known_tokens = features.iter().filter(|&&feature| feature < n_unigrams).count();
+        let (n_unigrams, n_learned) = (self.vocabulary.n_unigrams() as u32, self.vocabulary.n_learned() as u32);
+        // As `is_word` has it, without a branch: which it is can't be guessed.
+        let is_word = |feature: u32| u32::from(feature < n_unigrams) | u32::from(feature >= n_learned);
+        let n_known_tokens = features.iter().map(|&feature| is_word(feature)).sum::<u32>() as usize;
         if self.vocabulary.n_character_ngrams() > 0 {
             text::for_each_document_token(document, text, |token| {
                 self.for_each_ngram(token, ngrams, |feature, _| features.push(feature));
@@ -101,13 +103,13 @@ impl Vectorizer {
     }
 
     /// Calls `sink` with every occurrence of a known term in a document, in the order of the text: the feature,
-    /// and its span, which slices the document's title or text to the term, of a character n-gram to its letters; `None` for
-    /// a pair of tokens across the two.
+    /// its span, which slices the document's title or text to the term, of a character n-gram to its letters (`None` for
+    /// a pair of tokens across the two), and the token that it ends with, as normalised.
     pub fn for_each_occurrence(
         &self,
         document: &Document,
         scratch: &mut RowScratch,
-        mut sink: impl FnMut(u32, Option<Span>),
+        mut sink: impl FnMut(u32, Option<Span>, &[u8]),
     ) {
         let seed = self.vocabulary.seed();
         let mut previous: Option<(TermHash, Span)> = None;
@@ -120,19 +122,19 @@ impl Vectorizer {
             }
             let hash = token.hash(seed);
             if let Some(feature) = self.vocabulary.feature(hash) {
-                sink(feature, Some(token.span));
+                sink(feature, Some(token.span), token.normalized);
             }
             if let Some((previous, first)) = previous
                 && let Some(feature) = self.vocabulary.feature(TermHash::bigram(previous, hash))
             {
                 let span = Span { start: first.start, ..token.span };
-                sink(feature, (first.field == span.field).then_some(span));
+                sink(feature, (first.field == span.field).then_some(span), token.normalized);
             }
             previous = Some((hash, token.span));
             ngram_places.clear();
             self.for_each_ngram(token, ngrams, |feature, first| ngram_places.push((feature, first)));
             for &(feature, first) in &ngram_places {
-                sink(feature, ngram_span(document, token, first, ngrams));
+                sink(feature, ngram_span(document, token, first, ngrams), token.normalized);
             }
         });
     }
@@ -221,7 +223,7 @@ mod tests {
         let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&[F32::new(1.0); 4])).unwrap();
         let document = Document::new("Peaceful E\u{301}TE\u{301}S", "the peace").unwrap();
         let (mut scratch, mut found) = (RowScratch::default(), Vec::new());
-        vectorizer.for_each_occurrence(&document, &mut scratch, |feature, span| {
+        vectorizer.for_each_occurrence(&document, &mut scratch, |feature, span, _| {
             let Span { field, start, end } = span.unwrap();
             let of_field = if field == Field::Title { document.title() } else { document.text() };
             found.push((feature, &of_field[start..end]));

@@ -53,7 +53,9 @@ pub struct Vocabulary {
     seed: u64,
     n_unigrams: usize,
     n_character_ngrams: usize,
+    n_inferred: usize,
     buckets: Packed<Bucket>,
+    /// Of the learned terms.
     terms: FrontCodedStrings,
 }
 
@@ -62,7 +64,9 @@ pub(crate) struct VocabularyParts {
     pub(crate) seed: u64,
     pub(crate) n_unigrams: usize,
     pub(crate) n_character_ngrams: usize,
+    /// Learned ones.
     pub(crate) n_terms: usize,
+    pub(crate) n_inferred: usize,
     pub(crate) buckets: Bytes,
     pub(crate) term_data: Bytes,
     pub(crate) term_blocks: Bytes,
@@ -75,7 +79,22 @@ impl Vocabulary {
     /// # Errors
     /// [`VocabularyError::TooLarge`].
     pub fn new<S: AsRef<str>>(unigrams: &[S], bigrams: &[S], character_ngrams: &[S]) -> Result<Self, VocabularyError> {
-        let n_terms = unigrams.len() + bigrams.len() + character_ngrams.len();
+        Self::with_inferred(unigrams, bigrams, character_ngrams, &[] as &[&str])
+    }
+
+    /// The same, and after the learned terms numbers words that are only inferred ([`crate::words`]): tokens, each once and none of them a unigram. Their
+    /// strings aren't kept.
+    ///
+    /// # Errors
+    /// [`VocabularyError::TooLarge`].
+    pub(crate) fn with_inferred<S: AsRef<str>, T: AsRef<str>>(
+        unigrams: &[S],
+        bigrams: &[S],
+        character_ngrams: &[S],
+        inferred: &[T],
+    ) -> Result<Self, VocabularyError> {
+        let n_learned = unigrams.len() + bigrams.len() + character_ngrams.len();
+        let n_terms = n_learned + inferred.len();
         let words = || unigrams.iter().map(AsRef::as_ref).chain(bigrams.iter().map(AsRef::as_ref));
         let strings = || words().chain(character_ngrams.iter().map(AsRef::as_ref));
         debug_assert!(unigrams.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
@@ -85,11 +104,15 @@ impl Vocabulary {
             return Err(VocabularyError::TooLarge(n_terms));
         }
         let terms = FrontCodedStrings::encode(strings()).ok_or(VocabularyError::TooLarge(n_terms))?;
+        let hashes = |seed| {
+            let learned = strings().map(move |term| hash_of(term, seed));
+            learned.chain(inferred.iter().map(move |word| TermHash::unigram(word.as_ref().as_bytes(), seed)))
+        };
         let (seed, buckets) = (0..MAX_SEEDS)
-            .find_map(|seed| Some((seed, fill_table(strings().map(|term| hash_of(term, seed)), n_terms)?)))
+            .find_map(|seed| Some((seed, fill_table(hashes(seed), n_terms)?)))
             .ok_or(VocabularyError::TooLarge(n_terms))?;
-        let (n_unigrams, n_character_ngrams) = (unigrams.len(), character_ngrams.len());
-        Ok(Self { seed, n_unigrams, n_character_ngrams, buckets: Packed::from_values(&buckets), terms })
+        let (n_unigrams, n_character_ngrams, n_inferred) = (unigrams.len(), character_ngrams.len(), inferred.len());
+        Ok(Self { seed, n_unigrams, n_character_ngrams, n_inferred, buckets: Packed::from_values(&buckets), terms })
     }
 
     /// The number of a term, if the vocabulary has it.
@@ -138,15 +161,26 @@ impl Vocabulary {
         self.seed
     }
 
-    /// A term's text by its number; a bigram is its two tokens with a space between, a character n-gram as
+    /// A learned term's text by its number; a bigram is its two tokens with a space between, a character n-gram as
     /// [`character_ngrams::name`] writes it.
     pub fn term(&self, feature: u32) -> Option<String> {
         self.terms.get(feature as usize)
     }
 
-    /// The number of terms.
+    /// The number of terms, those that are only inferred among them.
     pub fn len(&self) -> usize {
+        self.n_learned() + self.n_inferred
+    }
+
+    /// The number of terms that were learned: the first features. The others are words that are only inferred.
+    pub fn n_learned(&self) -> usize {
         self.terms.len()
+    }
+
+    /// Whether a feature is a word: one token, learned or inferred.
+    #[inline(always)]
+    pub fn is_word(&self, feature: u32) -> bool {
+        (feature as usize) < self.n_unigrams || feature as usize >= self.n_learned()
     }
 
     /// Whether it has no term at all.
@@ -159,7 +193,7 @@ impl Vocabulary {
         self.n_unigrams
     }
 
-    /// The number of character n-grams: they are the last features.
+    /// The number of character n-grams: they are the last features that are learned.
     pub fn n_character_ngrams(&self) -> usize {
         self.n_character_ngrams
     }
@@ -169,7 +203,8 @@ impl Vocabulary {
             seed: self.seed,
             n_unigrams: self.n_unigrams,
             n_character_ngrams: self.n_character_ngrams,
-            n_terms: self.len(),
+            n_terms: self.n_learned(),
+            n_inferred: self.n_inferred,
             buckets: Bytes::copy_from_slice(self.buckets.as_bytes()),
             term_data: self.terms.data.clone(),
             term_blocks: Bytes::copy_from_slice(self.terms.blocks.as_bytes()),
@@ -180,13 +215,15 @@ impl Vocabulary {
     pub(crate) fn from_parts(parts: VocabularyParts) -> Result<Self, VocabularyError> {
         let malformed = VocabularyError::MalformedTable;
         let buckets = Packed::<Bucket>::new(parts.buckets).ok_or(malformed("not a whole number of buckets"))?;
-        let too_many = parts.n_terms >= u32::MAX as usize; // more than `new` makes, and sizes would overflow
+        // More than `new` makes, and sizes would overflow.
+        let too_many = parts.n_terms >= u32::MAX as usize || parts.n_inferred >= u32::MAX as usize - parts.n_terms;
+        let n_all = parts.n_terms.saturating_add(parts.n_inferred);
         let n_bigrams =
             parts.n_terms.checked_sub(parts.n_unigrams).and_then(|n| n.checked_sub(parts.n_character_ngrams));
-        if too_many || buckets.len() != n_buckets(parts.n_terms) || n_bigrams.is_none() {
+        if too_many || buckets.len() != n_buckets(n_all) || n_bigrams.is_none() {
             return Err(malformed("its size doesn't match the number of terms"));
         }
-        let mut seen = vec![false; parts.n_terms];
+        let mut seen = vec![false; n_all];
         let mut n_seen = 0;
         for bucket in &*buckets {
             let filled = bucket.features.iter().take_while(|&&feature| feature != EMPTY).count();
@@ -206,14 +243,14 @@ impl Vocabulary {
             }
             n_seen += filled;
         }
-        if n_seen != parts.n_terms {
+        if n_seen != n_all {
             return Err(malformed("a term is missing"));
         }
         let blocks = Packed::new(parts.term_blocks).ok_or(VocabularyError::MalformedTerms)?;
         let terms =
             FrontCodedStrings::decode(parts.term_data, blocks, parts.n_terms).ok_or(VocabularyError::MalformedTerms)?;
-        let VocabularyParts { seed, n_unigrams, n_character_ngrams, .. } = parts;
-        Ok(Self { seed, n_unigrams, n_character_ngrams, buckets, terms })
+        let VocabularyParts { seed, n_unigrams, n_character_ngrams, n_inferred, .. } = parts;
+        Ok(Self { seed, n_unigrams, n_character_ngrams, n_inferred, buckets, terms })
     }
 }
 

@@ -57,6 +57,23 @@ pub fn weigh_terms(
     weights
 }
 
+/// What a word weighs that no document of `subset` holds, but that is known otherwise ([`crate::words`]): as much as one that a single document
+/// holds, in the mean over the documents.
+pub(crate) fn weight_of_unseen_word(targets: &Targets, subset: &[u32]) -> f32 {
+    let statistics = SubsetStatistics::of(targets, subset);
+    let idf = ((1.0 + statistics.n_documents) / 2.0).ln() + 1.0;
+    let mut holders = vec![0.0; statistics.topic_documents.len()];
+    let (mut sum, mut n_labels) = (0.0, 0.0);
+    for (topic, &n_documents) in statistics.topic_documents.iter().enumerate() {
+        holders[topic] = 1.0;
+        sum += n_documents * statistics.supervised_weight(&holders, 1);
+        n_labels += n_documents;
+        holders[topic] = 0.0;
+    }
+    let weight = if n_labels > 0.0 { idf * sum / n_labels } else { idf };
+    (weight as f32).clamp(*WEIGHT_RANGE.start(), *WEIGHT_RANGE.end())
+}
+
 /// How many documents the subset has, in all and by topic, and which they are.
 struct SubsetStatistics {
     n_documents: f64,

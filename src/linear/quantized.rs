@@ -47,8 +47,13 @@ impl QuantizedWeights {
         valid.then_some(Self { n_topics, weights, scales, biases })
     }
 
+    /// The same with biases of 0.
+    pub(crate) fn without_biases(weights: Packed<i8>, scales: Packed<F32>, n_topics: usize) -> Option<Self> {
+        Self::new(weights, scales, Packed::from_values(&vec![F32::ZERO; n_topics]))
+    }
+
     /// Takes rounded weights, part after part.
-    pub(super) fn of_rounded(parts: &[RoundedRows], biases: &Array1<f32>) -> Self {
+    pub(crate) fn of_rounded(parts: &[RoundedRows], biases: &Array1<f32>) -> Self {
         let (mut weights, mut scales) = (Vec::new(), Vec::new());
         for part in parts {
             weights.extend_from_slice(&part.weights);
@@ -151,14 +156,14 @@ impl QuantizedWeights {
 
 /// Weights in 8 bits of some features: each feature's are rounded to multiples of 1/127 of the largest.
 #[derive(Default)]
-pub(super) struct RoundedRows {
+pub(crate) struct RoundedRows {
     weights: Vec<i8>,
     scales: Vec<F32>,
 }
 
 impl RoundedRows {
     /// Adds the next feature's weights, one a topic.
-    pub(super) fn push(&mut self, row: impl Iterator<Item = f32> + Clone) {
+    pub(crate) fn push(&mut self, row: impl Iterator<Item = f32> + Clone) {
         let largest = row.clone().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
         let scale = largest / 127.0;
         self.scales.push(F32::new(scale));

@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
+use super::dense::DenseRows;
 use super::hyperparameters::{LinearError, LinearSvmValidParams};
 use super::quantized::{QuantizedWeights, RoundedRows};
 use super::rows::{SolverRows, WeightsPlace};
@@ -52,6 +53,7 @@ struct AlignedLanes(Lanes);
 /// always feasible: squared hinge loss puts no upper bound on the dual variables.
 pub(crate) struct OneVsRestSolver {
     rows: SolverRows,
+    dense: Option<DenseRows>,
     blocks: Vec<BlockSolver>,
     n_topics: usize,
     n_features: usize,
@@ -82,12 +84,44 @@ impl OneVsRestSolver {
             .map(|block| (block * n_topics / n_blocks)..((block + 1) * n_topics / n_blocks))
             .map(|topics| BlockSolver::new(&rows, targets, params, topics))
             .collect();
-        Ok(Self { rows, blocks, n_topics, n_features })
+        Ok(Self { rows, dense: None, blocks, n_topics, n_features })
+    }
+
+    /// The same with dense features beside the rows' own, multiplied by a factor above 0.
+    ///
+    /// # Errors
+    /// [`LinearError::ShapeMismatch`] unless there is a dense row for each document.
+    pub(crate) fn with_dense(self, dense: DenseRows, factor: f32) -> Result<Self, LinearError> {
+        let (n_rows, n_targets) = (dense.n_documents(), self.rows.squared_norms.len());
+        if n_rows != n_targets {
+            return Err(LinearError::ShapeMismatch { n_rows, n_targets });
+        }
+        let mut solver = Self { dense: Some(dense), ..self };
+        solver.set_dense_factor(factor);
+        Ok(solver)
+    }
+
+    /// Sets what all dense rows are multiplied by, above 0. The last solution stays where the next one starts.
+    pub(crate) fn set_dense_factor(&mut self, factor: f32) {
+        if let Some(dense) = &mut self.dense {
+            dense.set_factor(factor);
+            self.blocks.iter_mut().for_each(|block| block.add_up_dense_weights(dense));
+        }
+    }
+
+    /// The weights of the dense features fitted last, as they are for rows without the factor: dimensions × topics.
+    pub(crate) fn dense_weights(&self) -> Array2<f32> {
+        let (n_dimensions, factor) =
+            self.dense.as_ref().map_or((0, 0.0), |dense| (dense.n_dimensions(), dense.factor()));
+        Array2::from_shape_fn((n_dimensions, self.n_topics), |(dimension, topic)| {
+            let block = self.blocks.iter().rfind(|block| block.first_topic <= topic);
+            block.map_or(0.0, |block| factor * block.dense_weights[dimension].0[topic - block.first_topic])
+        })
     }
 
     /// Fits all topics with this C; says whether all came within tolerance.
     pub(crate) fn solve(&mut self, c: f32, params: &LinearSvmValidParams, is_cancelled: IsCancelled<'_>) -> bool {
-        let rows = &self.rows;
+        let rows = Rows { sparse: &self.rows, dense: self.dense.as_ref() };
         let blocks = self.blocks.par_iter_mut();
         blocks.map(|block| block.solve(rows, c, params, is_cancelled)).reduce(|| true, |a, b| a && b)
     }
@@ -115,7 +149,7 @@ impl OneVsRestSolver {
     }
 
     /// Writes a feature's weights, one a topic.
-    fn write_weights(&self, feature: usize, row: &mut [f32]) {
+    pub(crate) fn write_weights(&self, feature: usize, row: &mut [f32]) {
         let place = self.rows.weights_place(feature);
         for block in &self.blocks {
             let row = &mut row[block.first_topic..block.first_topic + block.n_lanes];
@@ -132,7 +166,7 @@ impl OneVsRestSolver {
         }
     }
 
-    fn biases(&self) -> Array1<f32> {
+    pub(crate) fn biases(&self) -> Array1<f32> {
         self.blocks.iter().flat_map(|block| &block.bias[..block.n_lanes]).copied().collect()
     }
 }
@@ -147,8 +181,17 @@ struct BlockSolver {
     /// The primal solution, by common feature; always Σ signed dual · value.
     weights: Vec<AlignedLanes>,
     bias: Lanes,
+    /// The same of the dense features, by dimension; the prior besides.
+    dense_weights: Vec<AlignedLanes>,
     /// The dual variables, by document, each with the sign of its document.
     duals: Vec<AlignedLanes>,
+}
+
+/// All there is of the documents.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    sparse: &'a SolverRows,
+    dense: Option<&'a DenseRows>,
 }
 
 /// What a pass learns about how far each lane is from its optimum.
@@ -182,18 +225,30 @@ impl BlockSolver {
             positive_factors,
             weights: vec![AlignedLanes([0.0; LANES]); rows.common.nfeatures()],
             bias: [0.0; LANES],
+            dense_weights: Vec::new(),
             duals: vec![AlignedLanes([0.0; LANES]); n_documents],
         }
     }
 
+    /// Makes the weights of dense features what the dual variables say.
+    fn add_up_dense_weights(&mut self, dense: &DenseRows) {
+        let prior = |dimension: usize| {
+            let of_lane = |lane: usize| {
+                if lane < self.n_lanes { dense.prior(dimension, self.first_topic + lane) } else { 0.0 }
+            };
+            AlignedLanes(std::array::from_fn(of_lane))
+        };
+        let mut weights: Vec<AlignedLanes> = (0..dense.n_dimensions()).map(prior).collect();
+        for (document, duals) in self.duals.iter().enumerate() {
+            if duals.0 != [0.0; LANES] {
+                add_scaled_dense(&mut weights, dense.row(document), duals.0);
+            }
+        }
+        self.dense_weights = weights;
+    }
+
     /// Descends until every lane's largest and smallest projected gradient over all documents are within tolerance.
-    fn solve(
-        &mut self,
-        rows: &SolverRows,
-        c: f32,
-        params: &LinearSvmValidParams,
-        is_cancelled: IsCancelled<'_>,
-    ) -> bool {
+    fn solve(&mut self, rows: Rows<'_>, c: f32, params: &LinearSvmValidParams, is_cancelled: IsCancelled<'_>) -> bool {
         let n_documents = self.duals.len();
         let mut random = Xoshiro256PlusPlus::seed_from_u64(params.seed);
         let mut active: Vec<u32> = (0..n_documents as u32).collect();
@@ -221,7 +276,7 @@ impl BlockSolver {
     }
 
     /// One step for each active document; those that are settled leave.
-    fn pass(&mut self, rows: &SolverRows, c: f32, active: &mut Vec<u32>, settled: f32) -> Violations {
+    fn pass(&mut self, rows: Rows<'_>, c: f32, active: &mut Vec<u32>, settled: f32) -> Violations {
         let mut violations = Violations { largest: [0.0; LANES], smallest: [0.0; LANES] };
         let diagonals =
             Diagonals { negative: 0.5 / c, positive: self.positive_factors.map(|factor| 0.5 / (c * factor)) };
@@ -233,17 +288,17 @@ impl BlockSolver {
 
     /// Has what is kept of a document fetched, and what says where its row is.
     #[inline(always)]
-    fn fetch(&self, processor: impl Processor, rows: &SolverRows, document: usize) {
+    fn fetch(&self, processor: impl Processor, rows: Rows<'_>, document: usize) {
         processor.prefetch(&self.duals[document]);
         processor.prefetch(&self.positives[document]);
-        rows.fetch(processor, document);
+        rows.sparse.fetch(processor, document);
     }
 
     /// Moves a document's dual variables to their optimum given all others; says whether the document stays active.
     #[inline(always)]
     fn step(
         &mut self,
-        rows: &SolverRows,
+        Rows { sparse: rows, dense }: Rows<'_>,
         document: usize,
         diagonals: &Diagonals,
         settled: f32,
@@ -253,8 +308,13 @@ impl BlockSolver {
         let mut margins = self.bias;
         add_common(&mut margins, &self.weights, row);
         add_rare(&mut margins, &self.duals, rows.rare.row(document));
+        let mut squared_norm = rows.squared_norms[document];
+        if let Some(dense) = dense {
+            add_dense(&mut margins, &self.dense_weights, dense.row(document));
+            squared_norm += dense.squared_norm(document);
+        }
         let (duals, positives) = (&mut self.duals[document].0, self.positives[document]);
-        let (squared_norm, inverse_weight) = (rows.squared_norms[document], rows.inverse_weights[document]);
+        let inverse_weight = rows.inverse_weights[document];
         let (mut steps, mut stays, mut moves) = ([0.0; LANES], false, false);
         for lane in 0..LANES {
             let is_positive = positives >> lane & 1 == 1;
@@ -277,6 +337,9 @@ impl BlockSolver {
         }
         if moves {
             add_scaled(&mut self.weights, &mut self.bias, row, steps);
+            if let Some(dense) = dense {
+                add_scaled_dense(&mut self.dense_weights, dense.row(document), steps);
+            }
         }
         stays
     }
@@ -285,7 +348,7 @@ impl BlockSolver {
 /// One pass.
 struct Pass<'a> {
     block: &'a mut BlockSolver,
-    rows: &'a SolverRows,
+    rows: Rows<'a>,
     active: &'a mut Vec<u32>,
     diagonals: &'a Diagonals,
     settled: f32,
@@ -303,7 +366,10 @@ impl Work for Pass<'_> {
                 self.block.fetch(processor, self.rows, ahead as usize);
             }
             if let Some(&ahead) = self.active.get(place + ROWS_AHEAD) {
-                self.rows.fetch_rows(processor, ahead as usize);
+                self.rows.sparse.fetch_rows(processor, ahead as usize);
+                if let Some(dense) = self.rows.dense {
+                    dense.fetch_row(processor, ahead as usize);
+                }
             }
             let document = self.active[place];
             if self.block.step(self.rows, document as usize, self.diagonals, self.settled, self.violations) {
@@ -351,6 +417,49 @@ fn add_common(margins: &mut Lanes, weights: &[AlignedLanes], row: SparseRow<'_>)
 #[inline(always)]
 fn add_rare(margins: &mut Lanes, duals: &[AlignedLanes], products: SparseRow<'_>) {
     add_common(margins, duals, products);
+}
+
+/// Adds weight · component of a dense row to the margins.
+#[inline(always)]
+fn add_dense(margins: &mut Lanes, weights: &[AlignedLanes], (row, factor): (&[f32], f32)) {
+    let mut sums = [[0.0; LANES]; SUMS];
+    let n_whole = row.len() / SUMS * SUMS;
+    // As long as each other, so that the compiler needn't look at each place.
+    let weights = &weights[..row.len()];
+    let mut dimension = 0;
+    while dimension < n_whole {
+        for place in 0..SUMS {
+            let (weights, component) = (&weights[dimension + place].0, row[dimension + place]);
+            for lane in 0..LANES {
+                sums[place][lane] += weights[lane] * component;
+            }
+        }
+        dimension += SUMS;
+    }
+    for dimension in n_whole..row.len() {
+        let (weights, component) = (&weights[dimension].0, row[dimension]);
+        for lane in 0..LANES {
+            sums[0][lane] += weights[lane] * component;
+        }
+    }
+    for lane in 0..LANES {
+        margins[lane] += factor * ((sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]));
+    }
+}
+
+#[inline(always)]
+fn add_scaled_dense(weights: &mut [AlignedLanes], (row, factor): (&[f32], f32), steps: Lanes) {
+    let mut scaled = [0.0; LANES];
+    for lane in 0..LANES {
+        scaled[lane] = steps[lane] * factor;
+    }
+    let weights = &mut weights[..row.len()];
+    for dimension in 0..row.len() {
+        let (weights, component) = (&mut weights[dimension].0, row[dimension]);
+        for lane in 0..LANES {
+            weights[lane] += scaled[lane] * component;
+        }
+    }
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ use crate::dataset::{Dataset, LabelKind};
 use crate::document::Topic;
 use crate::evaluation::{LabelRanking, rank_unlikely_labels};
 use crate::training_config::TrainingConfig;
+use crate::words::WordTable;
 
 /// What a training finds out about its documents.
 #[derive(Debug, Clone)]
@@ -32,11 +33,12 @@ pub struct Findings {
 pub fn train_and_look_through(
     dataset: &Dataset,
     config: &TrainingConfig,
+    words: Option<&WordTable>,
     progress: &dyn Progress,
 ) -> Result<(Trained, Findings), TrainError> {
     let has_failed = AtomicBool::new(false);
     let (trained, near_repetitions) = rayon::join(
-        || train(dataset, config, progress).inspect_err(|_| has_failed.store(true, Ordering::Relaxed)),
+        || train(dataset, config, words, progress).inspect_err(|_| has_failed.store(true, Ordering::Relaxed)),
         || find_near_repetitions(dataset, &|| progress.is_cancelled() || has_failed.load(Ordering::Relaxed)),
     );
     let trained = trained?;

@@ -2,7 +2,10 @@
 
 mod error;
 mod findings;
+mod inference;
+mod learning;
 mod out_of_fold;
+mod part;
 mod progress;
 mod reference;
 mod train;

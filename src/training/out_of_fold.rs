@@ -3,25 +3,26 @@
 //! Vocabulary, weights and model are refitted in every fold, from that fold's training documents alone, and the scores
 //! come from 8-bit weights, as served. So nothing of a document is in its own score.
 
-use std::num::NonZeroUsize;
-
 use linfa::ParamGuard;
-use linfa::traits::PredictInplace;
 use ndarray::{Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 
 use super::error::TrainError;
+use super::learning::Learning;
+use super::part::Part;
 use super::progress::{Progress, Stage};
-use crate::dataset::{Dataset, LabelKind, cross_validation_folds};
-use crate::features::counts::{Postings, TermKind};
-use crate::features::weighting::weigh_terms;
-use crate::features::{SparseRows, TermCounts};
-use crate::linear::{LinearSvmParams, LinearSvmValidParams, OneVsRestSolver};
+use crate::calibration::smallest_log_loss;
+use crate::dataset::{LabelKind, cross_validation_folds};
+use crate::linear::{LinearSvmParams, LinearSvmValidParams};
 use crate::targets::Targets;
-use crate::training_config::TrainingConfig;
 
 /// Folds of the cross-validation.
 const N_FOLDS: usize = 3;
+/// Up to so many documents, more folds cost nothing, and are closer to the truth: of 8 documents of a topic, models of three folds see five,
+/// and what words mean counts for more with five than with eight.
+const FEW_DOCUMENTS: usize = 1500;
+/// Their folds.
+const N_FOLDS_OF_FEW: usize = 10;
 /// C is looked for here, from the smallest on, until one is worse than the one before.
 const CANDIDATES: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 /// Beyond this many candidates, fits take long: the search goes on only for a gain that is worth it.
@@ -36,163 +37,187 @@ const MIN_HELD_OUT_TO_SEARCH: usize = 3_000;
 /// What is used when C can't be searched for.
 const DEFAULT_C: f32 = 0.5;
 
+/// What meanings count beside rows is looked for here, from the smallest on, until one is worse than the one before.
+const MEANING_FACTORS: [f32; 5] = [0.125, 0.25, 0.5, 0.75, 1.0];
+/// The same where there are documents enough to learn most words from, and each fit takes long.
+const MEANING_FACTORS_OF_MANY: [f32; 2] = [0.25, 0.5];
+/// The second of them is tried where the first gains so much, in accuracy or micro-F1.
+const MIN_GAIN_TO_GO_ON: f64 = 0.01;
+/// Where meanings count, C may be smaller.
+const SMALLER_C: f32 = 0.125;
+/// What a nat of log loss counts against quality when few documents tell what meanings should count.
+const LOSS_SHARE: f64 = 0.1;
+/// What counting meanings must gain, in accuracy or micro-F1: a model without any is smaller.
+const MIN_GAIN_OF_MEANINGS: f64 = 0.003;
+
 /// What cross-validation found.
 pub(super) struct OutOfFold {
     /// The C to use.
     pub(super) c: f32,
+    /// What meanings count beside rows; 0: nothing.
+    pub(super) meaning_factor: f32,
     /// Documents × topics, by models that never saw the document.
     pub(super) scores: Array2<f64>,
-    /// For each document, the share of its tokens (0 to 1) that the vocabulary of models which never saw it has.
+    /// For each document, the share of its tokens (0 to 1) that a model knows which never saw it.
     pub(super) known_shares: Vec<f64>,
 }
 
-/// Scores every document out of fold, with the C of the settings or the best one found.
-pub(super) fn cross_validate(
-    dataset: &Dataset,
-    counts: &TermCounts,
-    postings: &Postings,
-    config: &TrainingConfig,
-    progress: &dyn Progress,
-) -> Result<OutOfFold, TrainError> {
-    let folds = cross_validation_folds(dataset, N_FOLDS, config.seed);
+/// Scores every document out of fold, with the C of the settings or the best one found, and with what words mean if that is better.
+pub(super) fn cross_validate(learning: &Learning<'_>, progress: &dyn Progress) -> Result<OutOfFold, TrainError> {
+    let Learning { dataset, config, .. } = learning;
+    let n_folds = if dataset.targets().n_documents() <= FEW_DOCUMENTS { N_FOLDS_OF_FEW } else { N_FOLDS };
+    let folds = cross_validation_folds(dataset, n_folds, config.seed);
     let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
-    let begin = |fold: usize| {
+    let begin = |fold: usize, meaning_factor: f32| {
         let (held_out, training): (Vec<u32>, Vec<u32>) =
             (0..folds.len() as u32).partition(|&document| folds[document as usize] == fold);
-        let max_features = config.max_features.map(NonZeroUsize::get);
-        let weights = weigh_terms(counts, postings, dataset.targets(), &training, max_features);
         if progress.is_cancelled() {
             return Err(TrainError::Cancelled);
         }
-        let solver = solver_of(dataset, counts, &training, &weights, &params)?;
-        Ok((Fold::new(dataset, counts, held_out, &weights), solver))
+        Part::new(learning, held_out, training, meaning_factor, &params)
     };
-    let begun: Vec<_> = (0..N_FOLDS).into_par_iter().map(begin).collect::<Result<_, TrainError>>()?;
-    let (folds, mut solvers): (Vec<Fold>, Vec<OneVsRestSolver>) = begun.into_iter().unzip();
-    if progress.is_cancelled() {
-        return Err(TrainError::Cancelled);
-    }
+    let begin_all = |folds: std::ops::Range<usize>, meaning_factor: f32| {
+        let parts = folds.into_par_iter().map(|fold| begin(fold, meaning_factor));
+        parts.collect::<Result<Vec<Part<'_>>, TrainError>>()
+    };
     let candidates = match config.c {
         Some(c) => vec![c],
         None if dataset.targets().n_documents() < MIN_DOCUMENTS_TO_SEARCH => vec![DEFAULT_C],
         None => CANDIDATES.to_vec(),
     };
-    let is_one_enough = candidates.len() > 1 && folds[0].held_out.len() >= MIN_HELD_OUT_TO_SEARCH;
-    let n_searched = if is_one_enough { 1 } else { N_FOLDS };
-    let (searched, others) = solvers.split_at_mut(n_searched);
-    let (c, mut fold_scores) =
-        search(searched, &folds[..n_searched], dataset.label_kind(), &candidates, &params, progress)?;
-    fold_scores.extend(solve_and_score(others, &folds[n_searched..], c, &params, progress)?);
+    let has_choice = candidates.len() > 1 || learning.words.is_some();
+    let is_one_enough = folds.len().div_ceil(n_folds) >= MIN_HELD_OUT_TO_SEARCH && has_choice;
+    let n_searched = if is_one_enough { 1 } else { n_folds };
+    let search = Search { label_kind: dataset.label_kind(), params: &params, progress };
+    let mut parts = begin_all(0..n_searched, 0.0)?;
+    let mut found = search.best_c(&mut parts, &candidates)?;
+    // Nothing can be gained where all is right.
+    if learning.words.is_some() && found.quality + MIN_GAIN_OF_MEANINGS <= 1.0 {
+        let mut with_meanings = begin_all(0..n_searched, MEANING_FACTORS[0])?;
+        if let Some(best) = search.best_meaning_factor(&mut with_meanings, &found, &candidates)? {
+            (parts, found) = (with_meanings, best);
+        }
+    }
+    let mut others = begin_all(n_searched..n_folds, found.meaning_factor)?;
+    found.scores.extend(search.solve_and_score(&mut others, found.c)?);
+    parts.extend(others);
     let mut scores = Array2::zeros((dataset.targets().n_documents(), dataset.topics().len()));
-    for (fold, fold_scores) in folds.iter().zip(&fold_scores) {
-        for (&document, row) in fold.held_out.iter().zip(fold_scores.rows()) {
-            scores.row_mut(document as usize).assign(&row);
-        }
-    }
     let mut known_shares = vec![0.0; scores.nrows()];
-    for fold in &folds {
-        fold.held_out
-            .iter()
-            .zip(&fold.known_shares)
-            .for_each(|(&document, &share)| known_shares[document as usize] = share);
-    }
-    Ok(OutOfFold { c, scores, known_shares })
-}
-
-/// The C of the candidates whose scores are best in these folds, and these scores.
-fn search(
-    solvers: &mut [OneVsRestSolver],
-    folds: &[Fold],
-    label_kind: LabelKind,
-    candidates: &[f32],
-    params: &LinearSvmValidParams,
-    progress: &dyn Progress,
-) -> Result<(f32, Vec<Array2<f64>>), TrainError> {
-    let mut best: Option<(f64, f32, Vec<Array2<f64>>)> = None;
-    for (step, &c) in candidates.iter().enumerate() {
-        progress.report(Stage::CrossValidation, step as f64 / candidates.len() as f64);
-        let scores = solve_and_score(solvers, folds, c, params, progress)?;
-        let quality = quality(scores.iter().zip(folds.iter().map(|fold| &fold.held_out_targets)), label_kind);
-        let gain = best.as_ref().map_or(f64::INFINITY, |(best, ..)| quality - best);
-        if gain > 0.0 {
-            best = Some((quality, c, scores));
-        }
-        if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
-            break;
+    for (part, part_scores) in parts.iter().zip(&found.scores) {
+        let of_part = part.held_out.iter().zip(part_scores.rows()).zip(part.known_shares());
+        for ((&document, row), known_share) in of_part {
+            scores.row_mut(document as usize).assign(&row);
+            known_shares[document as usize] = known_share;
         }
     }
-    let (_, c, scores) = best.ok_or(TrainError::Cancelled)?;
-    Ok((c, scores))
+    Ok(OutOfFold { c: found.c, meaning_factor: found.meaning_factor, scores, known_shares })
 }
 
-/// The scores of what each fold holds out, by its model with this C. A solver goes on from its solution for the C before.
-fn solve_and_score(
-    solvers: &mut [OneVsRestSolver],
-    folds: &[Fold],
+/// Settings of the learner, and what they give on what parts hold out.
+struct Found {
     c: f32,
-    params: &LinearSvmValidParams,
-    progress: &dyn Progress,
-) -> Result<Vec<Array2<f64>>, TrainError> {
-    let score = |(solver, fold): (&mut OneVsRestSolver, &Fold)| {
-        solver.solve(c, params, &|| progress.is_cancelled());
-        fold.score_held_out(solver)
-    };
-    let scores = solvers.par_iter_mut().zip(folds).map(score).collect();
-    if progress.is_cancelled() { Err(TrainError::Cancelled) } else { Ok(scores) }
+    meaning_factor: f32,
+    /// Accuracy or micro-F1.
+    quality: f64,
+    /// What meanings are chosen by, the larger the better: the quality, and of few documents, whose quality has much of chance, log loss besides.
+    preference: f64,
+    scores: Vec<Array2<f64>>,
 }
 
-/// What learns from some documents, with these weights of terms. Their rows are gone when it is there: it has its own.
-fn solver_of(
-    dataset: &Dataset,
-    counts: &TermCounts,
-    documents: &[u32],
-    term_weights: &[f32],
-    params: &LinearSvmValidParams,
-) -> Result<OneVsRestSolver, TrainError> {
-    let document_weights = dataset.weights();
-    let document_weights: Vec<f32> = documents.iter().map(|&document| document_weights[document as usize]).collect();
-    let (rows, targets) = (counts.rows(documents, term_weights), dataset.targets().select(documents));
-    Ok(OneVsRestSolver::new(&rows, &targets, Some(&document_weights), params)?)
+/// How settings are looked for.
+struct Search<'a> {
+    label_kind: LabelKind,
+    params: &'a LinearSvmValidParams,
+    progress: &'a dyn Progress,
 }
 
-/// What a fold holds out.
-struct Fold {
-    held_out: Vec<u32>,
-    held_out_targets: Targets,
-    /// The features that held-out documents hold, and their rows with these for all features.
-    held_out_features: Vec<u32>,
-    held_out_rows: SparseRows,
-    /// For each held-out document, the share of its tokens that the fold's vocabulary has.
-    known_shares: Vec<f64>,
+impl Search<'_> {
+    /// The C of the candidates whose scores are best in these parts.
+    fn best_c(&self, parts: &mut [Part<'_>], candidates: &[f32]) -> Result<Found, TrainError> {
+        let mut best: Option<Found> = None;
+        for (step, &c) in candidates.iter().enumerate() {
+            self.progress.report(Stage::CrossValidation, 0.5 * step as f64 / candidates.len() as f64);
+            let found = self.measure(parts, c, 0.0)?;
+            let gain = best.as_ref().map_or(f64::INFINITY, |best| found.quality - best.quality);
+            if gain > 0.0 {
+                best = Some(found);
+            }
+            if gain < if step + 1 < N_ALWAYS_TRIED { 0.0 } else { MIN_GAIN } {
+                break;
+            }
+        }
+        best.ok_or(TrainError::Cancelled)
+    }
+
+    /// What meanings are to count, if that is better than what was found without them; with the same C, and, where all
+    /// parts are searched, another one if that is better still.
+    fn best_meaning_factor(
+        &self,
+        parts: &mut [Part<'_>],
+        without: &Found,
+        candidates: &[f32],
+    ) -> Result<Option<Found>, TrainError> {
+        let mut best: Option<Found> = None;
+        let is_of_few = parts.len() > 1;
+        let factors = if is_of_few { &MEANING_FACTORS[..] } else { &MEANING_FACTORS_OF_MANY };
+        for (step, &factor) in factors.iter().enumerate() {
+            self.progress.report(Stage::CrossValidation, 0.5 + 0.5 * step as f64 / factors.len() as f64);
+            parts.iter_mut().for_each(|part| part.set_meaning_factor(factor));
+            let found = self.measure(parts, without.c, factor)?;
+            let gain = best.as_ref().map_or(f64::INFINITY, |best| found.preference - best.preference);
+            let over_none = found.quality - without.quality;
+            if gain > 0.0 {
+                best = Some(found);
+            }
+            if gain < 0.0 || (!is_of_few && over_none < MIN_GAIN_TO_GO_ON) {
+                break;
+            }
+        }
+        let Some(mut best) = best else { return Ok(None) };
+        if is_of_few {
+            parts.iter_mut().for_each(|part| part.set_meaning_factor(best.meaning_factor));
+            // What the caller gave stays.
+            let smaller = if candidates.len() > 1 { &[SMALLER_C][..] } else { &[] };
+            for &c in smaller.iter().chain(candidates).filter(|&&c| c != without.c) {
+                let found = self.measure(parts, c, best.meaning_factor)?;
+                if found.preference > best.preference {
+                    best = found;
+                }
+            }
+        }
+        // What is left in the parts needn't be the best.
+        parts.iter_mut().for_each(|part| part.set_meaning_factor(best.meaning_factor));
+        Ok((best.quality >= without.quality + MIN_GAIN_OF_MEANINGS).then_some(best))
+    }
+
+    fn measure(&self, parts: &mut [Part<'_>], c: f32, meaning_factor: f32) -> Result<Found, TrainError> {
+        let scores = self.solve_and_score(parts, c)?;
+        let quality = quality(scores.iter().zip(parts.iter().map(|part| &part.held_out_targets)), self.label_kind);
+        let is_of_few = parts.len() > 1 && self.label_kind == LabelKind::SingleLabel;
+        let loss = if is_of_few { log_loss(scores.iter().zip(parts.iter())) } else { 0.0 };
+        let preference = quality - LOSS_SHARE * loss;
+        Ok(Found { c, meaning_factor, quality, preference, scores })
+    }
+
+    /// The scores of what each part holds out, by its model with this C. A solver goes on from its last solution.
+    fn solve_and_score(&self, parts: &mut [Part<'_>], c: f32) -> Result<Vec<Array2<f64>>, TrainError> {
+        let is_cancelled = || self.progress.is_cancelled();
+        let solve_and_score = |part: &mut Part<'_>| part.solve_and_score(c, self.params, &is_cancelled);
+        let scores = parts.par_iter_mut().map(solve_and_score).collect();
+        if self.progress.is_cancelled() { Err(TrainError::Cancelled) } else { Ok(scores) }
+    }
 }
 
-impl Fold {
-    /// With the weights of terms that the fold's other documents give.
-    fn new(dataset: &Dataset, counts: &TermCounts, held_out: Vec<u32>, weights: &[f32]) -> Self {
-        let known_share = |&document: &u32| {
-            let unigrams =
-                counts.row(document as usize).take_while(|&(feature, _)| counts.kind(feature) == TermKind::Unigram);
-            let (n_known, n_tokens) = unigrams.fold((0, 0), |(n_known, n_tokens), (feature, n)| {
-                (n_known + if weights[feature as usize] > 0.0 { n } else { 0 }, n_tokens + n)
-            });
-            f64::from(n_known) / f64::from(n_tokens.max(1))
-        };
-        let (held_out_features, held_out_rows) = counts.rows(&held_out, weights).compacted();
-        Self {
-            known_shares: held_out.iter().map(known_share).collect(),
-            held_out_targets: dataset.targets().select(&held_out),
-            held_out_features,
-            held_out_rows,
-            held_out,
+/// The log loss a document of scores at the temperature that is best for them.
+fn log_loss<'a>(scored: impl Iterator<Item = (&'a Array2<f64>, &'a Part<'a>)>) -> f64 {
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    for (of_part, part) in scored {
+        for (document, row) in of_part.rows().into_iter().enumerate() {
+            scores.push(row);
+            labels.push(part.held_out_targets.of(document).first().map_or(0, |&topic| topic as usize));
         }
     }
-
-    fn score_held_out(&self, solver: &OneVsRestSolver) -> Array2<f64> {
-        let weights = solver.quantized_weights_of(&self.held_out_features);
-        let mut scores = weights.default_target(&self.held_out_rows);
-        weights.predict_inplace(&self.held_out_rows, &mut scores);
-        scores
-    }
+    ndarray::stack(Axis(0), &scores).map_or(f64::INFINITY, |scores| smallest_log_loss(&scores, &labels))
 }
 
 /// The topic with the highest score or probability, the first of equals, and what it has.
@@ -228,8 +253,20 @@ mod tests {
     use ndarray::arr2;
 
     use super::*;
+    use crate::dataset::Dataset;
     use crate::document::{Document, LabeledDocument, Topic};
+    use crate::features::TermCounts;
+    use crate::features::weighting::weigh_terms;
+    use crate::linear::OneVsRestSolver;
     use crate::training::Silent;
+    use crate::training_config::TrainingConfig;
+
+    /// By documents alone.
+    fn cross_validated(dataset: &Dataset, counts: &TermCounts, config: &TrainingConfig) -> OutOfFold {
+        let postings = &counts.postings();
+        let learning = Learning { dataset, counts, postings, words: None, prior: None, config };
+        cross_validate(&learning, &Silent).unwrap()
+    }
 
     fn dataset(texts_and_topics: impl IntoIterator<Item = (String, Vec<&'static str>)>) -> Dataset {
         let examples = texts_and_topics.into_iter().map(|(text, topics)| {
@@ -271,11 +308,11 @@ mod tests {
         let before = dataset((0..40).map(document));
         let counts = TermCounts::of(&before.documents(), false);
         let config = TrainingConfig { c: Some(1.0), ..TrainingConfig::default() };
-        let found = cross_validate(&before, &counts, &counts.postings(), &config, &Silent).unwrap();
+        let found = cross_validated(&before, &counts, &config);
         assert_eq!(found.c, 1.0);
 
-        let folds = cross_validation_folds(&before, N_FOLDS, config.seed);
-        for fold in 0..N_FOLDS {
+        let folds = cross_validation_folds(&before, N_FOLDS_OF_FEW, config.seed);
+        for fold in 0..N_FOLDS_OF_FEW {
             let all = 0..folds.len() as u32;
             let (held_out, training): (Vec<u32>, Vec<u32>) = all.partition(|&d| folds[d as usize] == fold);
             let texts: Vec<&Document> = training.iter().map(|&d| before.documents()[d as usize]).collect();
@@ -312,7 +349,7 @@ mod tests {
         let counts = TermCounts::of(&dataset.documents(), false);
         let with = |c| {
             let config = TrainingConfig { c, ..TrainingConfig::default() };
-            cross_validate(&dataset, &counts, &counts.postings(), &config, &Silent).unwrap()
+            cross_validated(&dataset, &counts, &config)
         };
         let searched = with(None);
         let given = with(Some(searched.c));

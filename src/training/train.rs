@@ -1,6 +1,6 @@
 //! Training, top to bottom: count terms → out-of-fold scores → probabilities and decision, beside them the final fit → evaluation.
 
-use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 use linfa::ParamGuard;
 use ndarray::{Array2, ArrayView1, Axis};
@@ -8,10 +8,12 @@ use xxhash_rust::xxh3::Xxh3;
 use zerocopy::little_endian::F32;
 
 use super::error::TrainError;
+use super::inference::Inference;
+use super::learning::{Learning, Words};
 use super::out_of_fold::{OutOfFold, cross_validate};
 use super::progress::{Progress, Stage};
 use super::reference::reference;
-use crate::abstention::Abstention;
+use crate::abstention::{Abstention, languages_of};
 use crate::calibration::Calibrator;
 use crate::cancellation::IsCancelled;
 use crate::classifier::{Classifier, Provenance};
@@ -19,13 +21,14 @@ use crate::dataset::{Dataset, LabelKind};
 use crate::decision::DecisionRule;
 use crate::document::{ContentHash, DocumentWeight, Topic};
 use crate::evaluation::{Evaluation, Predictions};
-use crate::features::counts::{Postings, TermKind};
-use crate::features::weighting::weigh_terms;
+use crate::features::counts::TermKind;
 use crate::features::{TermCounts, Vectorizer, Vocabulary};
-use crate::linear::{LinearSvmParams, OneVsRestSolver, QuantizedWeights};
+use crate::known_words::KnownWords;
+use crate::linear::{LinearSvmParams, QuantizedWeights};
 use crate::packed::Packed;
 use crate::targets::Targets;
 use crate::training_config::TrainingConfig;
+use crate::words::WordTable;
 
 /// A training's result.
 #[derive(Debug)]
@@ -37,14 +40,22 @@ pub struct Trained {
     pub out_of_fold: Predictions,
 }
 
-/// Trains a classifier on the training documents of a dataset. Its evaluation is of its answers to the held-out documents; if
+/// The way of training: to be raised with whatever makes other bytes of the same documents and settings.
+pub(super) const RECIPE: u32 = 1;
+
+/// Trains a classifier on the training documents of a dataset, and, if the settings allow it, on what the words of a table mean. Its evaluation is of its answers to the held-out documents; if
 /// there are none, of out-of-fold predictions. Probabilities, thresholds and abstention are from out-of-fold predictions in
 /// any case, so that held-out documents have no say in what they measure. The same dataset and settings give the same
 /// classifier, to the bit, on any number of threads.
 ///
 /// # Errors
 /// [`TrainError`]; cancelling is one.
-pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress) -> Result<Trained, TrainError> {
+pub fn train(
+    dataset: &Dataset,
+    config: &TrainingConfig,
+    words: Option<&WordTable>,
+    progress: &dyn Progress,
+) -> Result<Trained, TrainError> {
     config.check()?;
     progress.report(Stage::CountingTerms, 0.0);
     let counts = TermCounts::of_unless(&dataset.documents(), config.character_ngrams, &|| progress.is_cancelled());
@@ -55,29 +66,34 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         return Err(TrainError::NoTerms);
     }
     let postings = counts.postings();
-    let out_of_fold = cross_validate(dataset, &counts, &postings, config, progress)?;
+    let words = words.filter(|_| config.words);
+    let languages = languages_of(&dataset.documents());
+    let (counts, postings) = (&counts, &postings);
+    let words_of = |table| Words { table, languages: &languages, meanings: OnceLock::new() };
+    let learning = Learning { dataset, counts, postings, words: words.map(words_of), prior: None, config };
+    let out_of_fold = cross_validate(&learning, progress)?;
     progress.report(Stage::Calibration, 0.0);
     // Neither needs the other, and fitting a few blocks of topics alone leaves threads idle.
     let (answer, fitted) = rayon::join(
         || {
-            let answer = Answer::fit(&out_of_fold, dataset, config, &|| progress.is_cancelled());
+            let answer = Answer::fit(&out_of_fold, dataset, languages.clone(), config, &|| progress.is_cancelled());
             progress.report(Stage::FinalFit, 0.0);
             answer
         },
         || {
-            let term_weights = weigh_all(dataset, &counts, &postings, config);
-            let fitted = fit_all(dataset, &counts, &term_weights, config, out_of_fold.c, progress);
-            fitted.map(|(vectorizer, weights)| (term_weights, vectorizer, weights))
+            let term_weights = learning.weigh_terms(&all_documents(dataset));
+            let fitted = fit_all(&learning, &term_weights, &out_of_fold, progress);
+            fitted.map(|model| (term_weights, model))
         },
     );
-    let (term_weights, vectorizer, weights) = fitted?;
+    let (term_weights, Model { vectorizer, weights, known_words }) = fitted?;
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
     let Answer { calibrator, decision_rule, abstention, predictions } = answer;
     let single_label = dataset.label_kind() == LabelKind::SingleLabel;
     let evaluation = Evaluation::of(&predictions, dataset.targets(), dataset.topics(), single_label);
-    let reference = reference(&predictions, &counts, &postings, &term_weights);
+    let reference = reference(&predictions, &learning, &term_weights, known_words.is_some());
     let provenance = Provenance {
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         n_documents: dataset.targets().n_documents(),
@@ -88,6 +104,8 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         c: out_of_fold.c,
         evaluation,
         reference: Some(reference),
+        recipe: RECIPE,
+        words_table: words.map(|table| format!("{:016x}", table.checksum())),
     };
     let classifier = Classifier {
         topics: dataset.topics().to_vec(),
@@ -97,6 +115,7 @@ pub fn train(dataset: &Dataset, config: &TrainingConfig, progress: &dyn Progress
         calibrator,
         decision_rule,
         abstention,
+        known_words,
         provenance,
     };
     let classifier = evaluate_held_out(classifier.if_consistent().ok_or(TrainError::Inconsistent)?, dataset);
@@ -127,9 +146,15 @@ struct Answer {
 }
 
 impl Answer {
-    fn fit(out_of_fold: &OutOfFold, dataset: &Dataset, config: &TrainingConfig, is_cancelled: IsCancelled<'_>) -> Self {
+    fn fit(
+        out_of_fold: &OutOfFold,
+        dataset: &Dataset,
+        languages: Vec<String>,
+        config: &TrainingConfig,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Self {
         let (calibrator, decision_rule, predictions) = fit_answer(&out_of_fold.scores, dataset, is_cancelled);
-        let mut abstention = Abstention::default().with_usual(&dataset.documents(), &out_of_fold.known_shares);
+        let mut abstention = Abstention::default().with_usual(&out_of_fold.known_shares, languages);
         if dataset.label_kind() == LabelKind::SingleLabel {
             abstention =
                 abstention.with_thresholds(&predictions.probabilities, dataset.targets(), config.selective_accuracy);
@@ -183,52 +208,84 @@ fn cross_fit_multi_label(scores: &Array2<f64>, targets: &Targets) -> Predictions
     Predictions { probabilities, assigned: Targets::new(targets.n_topics(), &assigned) }
 }
 
-/// The weight of each term, from all training documents; 0 if it is none of the vocabulary's.
-fn weigh_all(dataset: &Dataset, counts: &TermCounts, postings: &Postings, config: &TrainingConfig) -> Vec<f32> {
-    let max_features = config.max_features.map(NonZeroUsize::get);
-    weigh_terms(counts, postings, dataset.targets(), &all_documents(dataset), max_features)
-}
-
 fn all_documents(dataset: &Dataset) -> Vec<u32> {
     (0..dataset.targets().n_documents() as u32).collect()
 }
 
-/// Vocabulary and model from all training documents.
+/// What answers: from all training documents.
+struct Model {
+    vectorizer: Vectorizer,
+    weights: QuantizedWeights,
+    known_words: Option<KnownWords>,
+}
+
 fn fit_all(
-    dataset: &Dataset,
-    counts: &TermCounts,
-    weights: &[f32],
-    config: &TrainingConfig,
-    c: f32,
+    learning: &Learning<'_>,
+    term_weights: &[f32],
+    out_of_fold: &OutOfFold,
     progress: &dyn Progress,
-) -> Result<(Vectorizer, QuantizedWeights), TrainError> {
-    let records = counts.rows(&all_documents(dataset), weights);
+) -> Result<Model, TrainError> {
+    let (config, c) = (learning.config, out_of_fold.c);
+    let documents = all_documents(learning.dataset);
     let params = LinearSvmParams::default().c(c).balance(config.balance).seed(config.seed).check()?;
-    let mut solver = OneVsRestSolver::new(&records, dataset.targets(), Some(&dataset.weights()), &params)?;
-    let kept: Vec<u32> = (0..counts.n_features() as u32).filter(|&feature| weights[feature as usize] > 0.0).collect();
+    let factor = out_of_fold.meaning_factor;
+    let inference = if factor > 0.0 { learning.inference(&documents, term_weights) } else { None };
+    let with_meanings = inference.as_ref().map(|inference| (inference, factor));
+    let mut solver = learning.solver(&documents, term_weights, with_meanings, &params)?;
+    let n_features = learning.counts.n_features() as u32;
+    let kept: Vec<u32> = (0..n_features).filter(|&feature| term_weights[feature as usize] > 0.0).collect();
     if kept.is_empty() {
         return Err(TrainError::NoTerms);
     }
     // The solver has a thread to spare for the vocabulary whenever it fits the last block of topics.
-    let (_, vectorizer) =
-        rayon::join(|| solver.solve(c, &params, &|| progress.is_cancelled()), || vectorizer(counts, &kept, weights));
+    let (_, vocabulary) = rayon::join(
+        || solver.solve(c, &params, &|| progress.is_cancelled()),
+        || ModelTerms::choose(learning.counts, &kept, term_weights, inference.as_ref()),
+    );
     if progress.is_cancelled() {
         return Err(TrainError::Cancelled);
     }
-    Ok((vectorizer?, solver.quantized_weights_of(&kept)))
+    let ModelTerms { vectorizer, inferred_words } = vocabulary?;
+    let Some(inference) = inference else {
+        return Ok(Model { vectorizer, weights: solver.quantized_weights_of(&kept), known_words: None });
+    };
+    let (weights, known_words) = inference.model(&solver, factor, &kept, &inferred_words, &vectorizer);
+    Ok(Model { vectorizer, weights, known_words: Some(known_words.ok_or(TrainError::Inconsistent)?) })
 }
 
-/// With the terms that are kept, and their weights.
-fn vectorizer(counts: &TermCounts, kept: &[u32], weights: &[f32]) -> Result<Vectorizer, TrainError> {
-    let terms = |kind: TermKind| {
-        let of_kind = kept.iter().filter(|&&feature| counts.kind(feature) == kind);
-        of_kind.map(|&feature| counts.term(feature)).collect::<Vec<String>>()
-    };
-    let [unigrams, bigrams, character_ngrams] =
-        [TermKind::Unigram, TermKind::Bigram, TermKind::CharacterNgram].map(terms);
-    let vocabulary = Vocabulary::new(&unigrams, &bigrams, &character_ngrams)?;
-    let kept_weights: Vec<F32> = kept.iter().map(|&feature| F32::new(weights[feature as usize])).collect();
-    Vectorizer::new(vocabulary, Packed::from_values(&kept_weights)).ok_or(TrainError::Inconsistent)
+/// The terms that a model has, with their weights.
+struct ModelTerms {
+    vectorizer: Vectorizer,
+    /// The last of them: words that aren't learned, by their numbers in the table.
+    inferred_words: Vec<u32>,
+}
+
+impl ModelTerms {
+    /// The terms that are kept, and the words of the table that are none of them.
+    fn choose(
+        counts: &TermCounts,
+        kept: &[u32],
+        weights: &[f32],
+        inference: Option<&Inference<'_>>,
+    ) -> Result<Self, TrainError> {
+        let terms = |kind: TermKind| {
+            let of_kind = kept.iter().filter(|&&feature| counts.kind(feature) == kind);
+            of_kind.map(|&feature| counts.term(feature)).collect::<Vec<String>>()
+        };
+        let [unigrams, bigrams, character_ngrams] =
+            [TermKind::Unigram, TermKind::Bigram, TermKind::CharacterNgram].map(terms);
+        let inferred_words = inference.map_or_else(Vec::new, |inference| inference.words_other_than(kept));
+        let strings: Vec<&str> = inference
+            .map_or_else(Vec::new, |inference| inferred_words.iter().map(|&word| inference.word(word)).collect());
+        let vocabulary = Vocabulary::with_inferred(&unigrams, &bigrams, &character_ngrams, &strings)?;
+        let learned = kept.iter().map(|&feature| weights[feature as usize]);
+        let inferred = inference.into_iter().flat_map(|inference| {
+            inferred_words.iter().map(|&word| inference.weight_of_word(word)).collect::<Vec<f32>>()
+        });
+        let weights: Vec<F32> = learned.chain(inferred).map(F32::new).collect();
+        let vectorizer = Vectorizer::new(vocabulary, Packed::from_values(&weights)).ok_or(TrainError::Inconsistent)?;
+        Ok(Self { vectorizer, inferred_words })
+    }
 }
 
 /// Identifies documents, labels, weights and which documents are held out, whatever order they came in.

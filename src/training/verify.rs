@@ -2,10 +2,11 @@
 
 use super::error::TrainError;
 use super::progress::Progress;
-use super::train::{dataset_hash, train};
+use super::train::{RECIPE, dataset_hash, train};
 use crate::artifact::{self, Artifact};
 use crate::classifier::Provenance;
 use crate::dataset::Dataset;
+use crate::words::WordTable;
 
 /// One thing in which a model differs from the one that training makes now.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -17,6 +18,24 @@ pub enum Difference {
         model: String,
         /// This program's.
         here: String,
+    },
+    /// Another way of training made it.
+    #[error(
+        "the model was trained by recipe {model}, and this topicd trains by recipe {here}: other bytes are to be expected"
+    )]
+    Recipe {
+        /// The model's; 0: of the time before recipes were counted.
+        model: u32,
+        /// This program's.
+        here: u32,
+    },
+    /// It was trained with another table of words, or without one.
+    #[error("the model was trained with {}, and here is {}", table(model), table(here))]
+    WordsTable {
+        /// The checksum of the model's, if there was one.
+        model: Option<String>,
+        /// The checksum of the one given now, if there is one.
+        here: Option<String>,
     },
     /// It was trained on other documents, or on the same ones with other topics.
     #[error(
@@ -67,6 +86,10 @@ pub enum Difference {
     },
 }
 
+fn table(checksum: &Option<String>) -> String {
+    checksum.as_ref().map_or("no table of words".to_owned(), |checksum| format!("the table of words {checksum}"))
+}
+
 /// How many documents are held out; nothing to be said if none is, then and now.
 fn of_held_out(model: usize, here: usize) -> String {
     if model + here == 0 { String::new() } else { format!("; beside them {model} were held out, and here {here} are") }
@@ -78,7 +101,12 @@ fn of_held_out(model: usize, here: usize) -> String {
 ///
 /// # Errors
 /// [`TrainError`]; cancelling is one.
-pub fn verify(model: &Artifact, dataset: &Dataset, progress: &dyn Progress) -> Result<Vec<Difference>, TrainError> {
+pub fn verify(
+    model: &Artifact,
+    dataset: &Dataset,
+    words: Option<&WordTable>,
+    progress: &dyn Progress,
+) -> Result<Vec<Difference>, TrainError> {
     let of_model = model.classifier.provenance();
     let mut differences = Vec::new();
     let here = env!("CARGO_PKG_VERSION");
@@ -96,7 +124,14 @@ pub fn verify(model: &Artifact, dataset: &Dataset, progress: &dyn Progress) -> R
         differences.push(documents);
         return Ok(differences);
     }
-    let again = train(dataset, &of_model.config, progress)?.classifier;
+    if of_model.recipe != RECIPE {
+        differences.push(Difference::Recipe { model: of_model.recipe, here: RECIPE });
+    }
+    let table = words.filter(|_| of_model.config.words).map(|table| format!("{:016x}", table.checksum()));
+    if of_model.words_table != table {
+        differences.push(Difference::WordsTable { model: of_model.words_table.clone(), here: table });
+    }
+    let again = train(dataset, &of_model.config, words, progress)?.classifier;
     let bytes = artifact::encode(&again);
     if bytes[..] == model.bytes[..] {
         return Ok(Vec::new());
@@ -144,7 +179,7 @@ mod tests {
     }
 
     fn trained_on(dataset: &Dataset, config: &TrainingConfig) -> Artifact {
-        artifact::decode(artifact::encode(&train(dataset, config, &Silent).unwrap().classifier).into()).unwrap()
+        artifact::decode(artifact::encode(&train(dataset, config, None, &Silent).unwrap().classifier).into()).unwrap()
     }
 
     fn trained(config: &TrainingConfig) -> Artifact {
@@ -156,13 +191,13 @@ mod tests {
         let mut classifier = trained(&TrainingConfig::default()).classifier;
         change(&mut classifier.provenance);
         let changed = artifact::decode(artifact::encode(&classifier).into()).unwrap();
-        verify(&changed, &dataset(40), &Silent).unwrap()
+        verify(&changed, &dataset(40), None, &Silent).unwrap()
     }
 
     #[test]
     fn the_same_documents_and_settings_give_the_same_bytes() {
         let config = TrainingConfig { c: Some(0.5), seed: 3, ..TrainingConfig::default() };
-        assert_eq!(verify(&trained(&config), &dataset(40), &Silent).unwrap(), []);
+        assert_eq!(verify(&trained(&config), &dataset(40), None, &Silent).unwrap(), []);
     }
 
     /// Which documents are held out is told by the documents and the model's settings together.
@@ -172,16 +207,16 @@ mod tests {
         let of = |examples: Vec<LabeledDocument>| Dataset::with_options(examples, config.dataset_options()).unwrap();
         let dataset = of(examples(80));
         let model = trained_on(&dataset, &config);
-        assert_eq!(verify(&model, &dataset, &Silent).unwrap(), []);
+        assert_eq!(verify(&model, &dataset, None, &Silent).unwrap(), []);
         let without = Dataset::new(examples(80)).unwrap();
-        let differences = verify(&model, &without, &Silent).unwrap();
+        let differences = verify(&model, &without, None, &Silent).unwrap();
         assert!(matches!(differences[..], [Difference::Documents { n_here: 80, n_held_out_here: 0, .. }]));
         assert!(differences[0].to_string().ends_with(" were held out, and here 0 are"), "{}", differences[0]);
         // The same training documents, and another label of a held-out one.
         let held_out = dataset.held_out()[0].document.clone();
         let topic = Topic::new("another").unwrap();
         let relabelled = examples(80).into_iter().chain([LabeledDocument::new(held_out, vec![topic])]);
-        let differences = verify(&model, &of(relabelled.collect()), &Silent).unwrap();
+        let differences = verify(&model, &of(relabelled.collect()), None, &Silent).unwrap();
         assert!(matches!(differences[..], [Difference::Documents { .. }]), "{differences:?}");
     }
 
@@ -194,7 +229,12 @@ mod tests {
         assert!(matches!(differences(|provenance| provenance.c += 1.0)[..], [Difference::C { .. }]));
         let forged = differences(|provenance| provenance.evaluation.accuracy = 0.5);
         assert!(matches!(forged[..], [Difference::Bytes { .. }]), "{forged:?}");
-        let documents = verify(&trained(&TrainingConfig::default()), &dataset(42), &Silent).unwrap();
+        let recipe = differences(|provenance| provenance.recipe = 0);
+        assert!(matches!(recipe[0], Difference::Recipe { model: 0, here: RECIPE }), "{recipe:?}");
+        let table = differences(|provenance| provenance.words_table = Some("00ff".to_owned()));
+        let said = "the model was trained with the table of words 00ff, and here is no table of words";
+        assert_eq!(table[0].to_string(), said);
+        let documents = verify(&trained(&TrainingConfig::default()), &dataset(42), None, &Silent).unwrap();
         assert!(matches!(documents[..], [Difference::Documents { n_model: 40, n_here: 42, .. }]), "{documents:?}");
         // Trained with more terms than the settings that it remembers allow.
         let terms = differences(|provenance| provenance.config.max_features = std::num::NonZeroUsize::new(3));

@@ -18,7 +18,7 @@ fn pieces_of_words_are_terms_when_wanted() {
     };
     let corpus = [inflected("bellat", 0), inflected("fabric", 1)].concat();
     let config = TrainingConfig { character_ngrams: true, ..TrainingConfig::default() };
-    let trained = |config: &TrainingConfig| train(&dataset(&corpus), config, &Silent).unwrap().classifier;
+    let trained = |config: &TrainingConfig| train(&dataset(&corpus), config, None, &Silent).unwrap().classifier;
     let (words, pieces) = (trained(&TrainingConfig::default()), trained(&config));
     let options = ClassifyOptions { explain: Explain::TopTopic, ..ClassifyOptions::default() };
     let document = Document::new("Fabricavit", "FABRICO.").unwrap();

@@ -14,7 +14,7 @@ use crate::corpus::{dataset, labeled, news_like_corpus};
 
 /// Ten topics: more than the solver fits side by side.
 pub(crate) static CLASSIFIER: LazyLock<Classifier> = LazyLock::new(|| {
-    train(&dataset(&news_like_corpus(300, 10, 31)), &TrainingConfig::default(), &Silent).unwrap().classifier
+    train(&dataset(&news_like_corpus(300, 10, 31)), &TrainingConfig::default(), None, &Silent).unwrap().classifier
 });
 
 /// Documents that the classifier hasn't seen; every seventh is only three words of another.
@@ -124,7 +124,7 @@ fn abstaining_keeps_the_accuracy_that_was_asked_for() {
     };
     let corpus = shortened(600, 33);
     let config = |selective_accuracy| TrainingConfig { selective_accuracy, ..TrainingConfig::default() };
-    let trained = |accuracy| train(&dataset(&corpus), &config(accuracy), &Silent).unwrap().classifier;
+    let trained = |accuracy| train(&dataset(&corpus), &config(accuracy), None, &Silent).unwrap().classifier;
     let held_out = shortened(1000, 34);
     let answers = |classifier: &Classifier| -> (usize, usize) {
         let mut scratch = ClassifyScratch::default();
@@ -214,7 +214,7 @@ fn a_document_known_by_its_pairs_of_words_only_is_assigned() {
             }
         })
         .collect();
-    let classifier = train(&dataset(&corpus), &TrainingConfig::default(), &Silent).unwrap().classifier;
+    let classifier = train(&dataset(&corpus), &TrainingConfig::default(), None, &Silent).unwrap().classifier;
     let document = Document::new("", "red car blue bus").unwrap();
     let answer = classifier.classify(&document, &ClassifyOptions::default(), &mut ClassifyScratch::default());
     assert_eq!((answer.decision, answer.topics[0].topic), (Decision::Assigned, 0));

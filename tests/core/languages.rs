@@ -77,7 +77,7 @@ fn several_languages() -> Classifier {
     let examples = parts.iter().flat_map(|&(diplomacy, sports)| {
         (0..12).flat_map(move |i| [example((diplomacy, "diplomacy"), i), example((sports, "sports"), i)])
     });
-    train(&Dataset::new(examples).unwrap(), &TrainingConfig::default(), &Silent).unwrap().classifier
+    train(&Dataset::new(examples).unwrap(), &TrainingConfig::default(), None, &Silent).unwrap().classifier
 }
 
 #[test]

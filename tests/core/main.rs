@@ -16,3 +16,4 @@ mod metrics;
 mod report;
 mod tfidf;
 mod training;
+mod words;

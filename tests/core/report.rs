@@ -13,7 +13,7 @@ fn page(examples: Vec<LabeledDocument>, label_kind: Option<LabelKind>) -> String
     let mut issues = find_issues(&examples);
     let options = DatasetOptions { label_kind, ..DatasetOptions::default() };
     let dataset = Dataset::with_options(examples, options).unwrap();
-    let (trained, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let (trained, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), None, &Silent).unwrap();
     issues.extend(findings.issues);
     report::html(&trained.classifier, &issues).unwrap()
 }

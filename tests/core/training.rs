@@ -16,7 +16,7 @@ use topicd::training_config::{ConfigError, TrainingConfig};
 use crate::corpus::{dataset, labeled, news_like_corpus, shuffle_labels, with_threads};
 
 fn trained(corpus: &[LabeledDocument], config: &TrainingConfig) -> Classifier {
-    train(&dataset(corpus), config, &Silent).unwrap().classifier
+    train(&dataset(corpus), config, None, &Silent).unwrap().classifier
 }
 
 /// Every topic's documents, with the topics of one in four joined by the next document's.
@@ -40,7 +40,10 @@ fn the_same_documents_give_the_same_bytes_in_any_order_on_any_number_of_threads(
         assert!(with_threads(2, || bytes(&corpus, &config)) == expected, "two threads");
         let backward: Vec<LabeledDocument> = corpus.iter().rev().cloned().collect();
         assert!(bytes(&backward, &config) == expected, "another order");
-        assert!(bytes(&corpus, &TrainingConfig { seed: 1, ..config }) != expected, "another seed changes something");
+        assert!(
+            bytes(&corpus, &TrainingConfig { seed: 1, ..config.clone() }) != expected,
+            "another seed changes something"
+        );
     }
 }
 
@@ -81,7 +84,7 @@ fn planted_mislabels_are_found() {
         .map(|(topics, example)| LabeledDocument::new(example.document.clone(), topics))
         .collect();
     let dataset = dataset(&planted);
-    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), None, &Silent).unwrap();
     let true_topic = |document: usize| {
         let text = dataset.documents()[document].text();
         let place = clean.iter().position(|example| example.document.text() == text).unwrap();
@@ -116,7 +119,7 @@ fn missing_and_superfluous_topics_are_found() {
         });
         Dataset::new(planted).unwrap()
     };
-    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let (_, findings) = train_and_look_through(&dataset, &TrainingConfig::default(), None, &Silent).unwrap();
     let is_planted = |document: usize| {
         let example = clean.iter().find(|example| example.document == *dataset.documents()[document]).unwrap();
         let topics = dataset.targets().of(document).iter().map(|&topic| &dataset.topics()[topic as usize]);
@@ -149,8 +152,8 @@ fn held_out_documents_are_measured_on_and_not_trained_on() {
         // A share changes nothing for documents that have a split.
         let config = TrainingConfig { held_out_share: 0.3, ..TrainingConfig::default() };
         let of = |examples: Vec<LabeledDocument>| Dataset::with_options(examples, config.dataset_options()).unwrap();
-        let whole = train(&of(marked.clone()), &config, &Silent).unwrap();
-        let alone = train(&of(training.clone()), &config, &Silent).unwrap();
+        let whole = train(&of(marked.clone()), &config, None, &Silent).unwrap();
+        let alone = train(&of(training.clone()), &config, None, &Silent).unwrap();
         let (provenance, alone_provenance) = (whole.classifier.provenance(), alone.classifier.provenance());
         assert_eq!((provenance.n_documents, provenance.n_held_out), (training.len(), held_out.len()));
         assert_eq!((alone_provenance.n_held_out, alone_provenance.evaluation.source), (0, EvaluationSource::OutOfFold));
@@ -171,7 +174,7 @@ fn held_out_documents_are_measured_on_and_not_trained_on() {
             let [a, b] = [&whole, &alone].map(|t| t.classifier.classify(&example.document, &options, &mut scratch));
             assert_eq!(a, b);
         }
-        let backward = train(&of(marked.into_iter().rev().collect()), &config, &Silent).unwrap();
+        let backward = train(&of(marked.into_iter().rev().collect()), &config, None, &Silent).unwrap();
         assert!(artifact::encode(&backward.classifier) == artifact::encode(&whole.classifier), "another order");
         let read = artifact::decode(artifact::encode(&whole.classifier).into()).unwrap().classifier;
         assert_eq!(read.provenance(), provenance);
@@ -209,7 +212,7 @@ fn a_topic_that_only_held_out_documents_have_counts_as_never_right() {
         corpus.push(LabeledDocument::new(document, vec![strange]).with_split(Some(Split::HeldOut)));
         let config = TrainingConfig { label_kind: Some(label_kind), ..TrainingConfig::default() };
         let dataset = Dataset::with_options(corpus, config.dataset_options()).unwrap();
-        let classifier = train(&dataset, &config, &Silent).unwrap().classifier;
+        let classifier = train(&dataset, &config, None, &Silent).unwrap().classifier;
         assert_eq!((classifier.topics().len(), dataset.held_out().len()), (3, 50));
         let evaluation = &classifier.provenance().evaluation;
         let strange = &evaluation.topics[0];
@@ -246,7 +249,8 @@ fn leaks_are_found() {
     corpus.push(example(2, "twice", Split::Training));
     corpus.push(example(41, "beside", Split::HeldOut));
     let dataset = dataset(&corpus);
-    let (_, Findings { issues, .. }) = train_and_look_through(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let (_, Findings { issues, .. }) =
+        train_and_look_through(&dataset, &TrainingConfig::default(), None, &Silent).unwrap();
     let found = |kind| issues.iter().find(|issue| issue.kind == kind).unwrap();
     let leak = found(IssueKind::Leak);
     assert_eq!((leak.n_documents, &*leak.documents[0].name.document_id), (1, "again"));
@@ -272,7 +276,7 @@ fn nothing_leaks_between_folds() {
 fn assert_usable(name: &str, corpus: &[LabeledDocument], kind: LabelKind) {
     let dataset = Dataset::new(corpus.iter().cloned()).unwrap();
     assert_eq!(dataset.label_kind(), kind, "{name}");
-    let classifier = train(&dataset, &TrainingConfig::default(), &Silent).unwrap().classifier;
+    let classifier = train(&dataset, &TrainingConfig::default(), None, &Silent).unwrap().classifier;
     let evaluation = &classifier.provenance().evaluation;
     let numbers =
         [evaluation.accuracy, evaluation.micro_f1, evaluation.macro_f1, evaluation.expected_calibration_error];
@@ -329,7 +333,7 @@ fn untidy_corpora_give_usable_classifiers() {
 #[test]
 fn a_corpus_without_words_is_refused() {
     let corpus = [labeled("🎉", "🎉🎉", &[0]), labeled("", "— … —", &[1])];
-    assert!(matches!(train(&dataset(&corpus), &TrainingConfig::default(), &Silent), Err(TrainError::NoTerms)));
+    assert!(matches!(train(&dataset(&corpus), &TrainingConfig::default(), None, &Silent), Err(TrainError::NoTerms)));
 }
 
 /// Asks to stop from a stage's first report on, and writes down what is reported.
@@ -355,7 +359,7 @@ fn training_reports_its_stages_in_order_and_can_be_stopped_in_each() {
     let dataset = dataset(&news_like_corpus(60, 2, 11));
     let run = |stage| {
         let progress = StopAt { stage, stopped: AtomicBool::new(false), reports: Mutex::default() };
-        let result = train(&dataset, &TrainingConfig::default(), &progress);
+        let result = train(&dataset, &TrainingConfig::default(), None, &progress);
         (result, progress.reports.into_inner().unwrap())
     };
     let (result, reports) = run(None);
@@ -379,11 +383,11 @@ fn looking_through_ends_with_its_training() {
     let corpus = dataset(&news_like_corpus(120, 2, 11));
     for stage in [Stage::CountingTerms, Stage::CrossValidation, Stage::Calibration, Stage::FinalFit] {
         let progress = StopAt { stage: Some(stage), stopped: AtomicBool::new(false), reports: Mutex::default() };
-        let result = train_and_look_through(&corpus, &TrainingConfig::default(), &progress);
+        let result = train_and_look_through(&corpus, &TrainingConfig::default(), None, &progress);
         assert!(matches!(result, Err(TrainError::Cancelled)), "{stage:?}");
     }
     let wordless = dataset(&[labeled("🎉", "🎉🎉", &[0]), labeled("", "— … —", &[1])]);
-    let result = train_and_look_through(&wordless, &TrainingConfig::default(), &Silent);
+    let result = train_and_look_through(&wordless, &TrainingConfig::default(), None, &Silent);
     assert!(matches!(result, Err(TrainError::NoTerms)));
 }
 
@@ -410,7 +414,7 @@ fn settings_are_kept_to() {
         last = spread;
     }
 
-    let refused = |config: TrainingConfig| match train(&dataset(&corpus), &config, &Silent) {
+    let refused = |config: TrainingConfig| match train(&dataset(&corpus), &config, None, &Silent) {
         Err(TrainError::Config(error)) => error,
         other => panic!("{other:?}"),
     };

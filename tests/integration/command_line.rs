@@ -288,6 +288,35 @@ fn about_says_whose_texts_the_model_was_trained_on() {
     }
 }
 
+/// From five lines a topic, words of a table are known; whose table it is goes with the model.
+#[test]
+fn about_tells_of_a_model_that_knows_words_whose_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = [
+        ("sport", "striker scored|goalkeeper saved|champion won|coach resigned|cyclist finished|tennis final"),
+        ("economy", "bank raised rates|shares fell|company profits|inflation slows|investors sell|tariffs and exports"),
+        ("weather", "hurricane hits|rain floods|snow closes roads|drought|storm warning|heat wave"),
+    ];
+    let row = |topic: &str, text: &str| serde_json::json!({"text": text, "topics": [topic]}).to_string() + "\n";
+    let rows = lines.iter().flat_map(|(topic, texts)| texts.split('|').map(move |text| row(topic, text)));
+    std::fs::write(directory.path().join("rows.jsonl"), rows.collect::<String>()).unwrap();
+    let train = |options: &[&str]| {
+        let arguments = [&["train", "--data", "rows.jsonl", "--out", "m.topicd"], options].concat();
+        let output = topicd(directory.path(), &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(topicd(directory.path(), &["about", "m.topicd"]).stdout).unwrap()
+    };
+    let about = train(&["--words-kept", "5000"]);
+    for said in
+        ["m.topicd: ", "Table of words: fourteen 1", "CC BY-SA 4.0", "wordfreq", "words that no training document had"]
+    {
+        assert!(about.contains(said), "{about}");
+    }
+    assert!(train(&["--words", "none"]).contains("none of a table"));
+    let refused = topicd(directory.path(), &["train", "--data", "rows.jsonl", "--out", "x", "--words-languages", "xx"]);
+    assert!(stderr(&refused).contains("\"xx\", which the table of words doesn't have"), "{}", stderr(&refused));
+}
+
 /// Runs `topicd serve` with arguments and environment, to its end.
 fn serve(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_topicd"));

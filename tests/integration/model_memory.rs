@@ -26,7 +26,7 @@ fn model(number: usize) -> Artifact {
         LabeledDocument::new(document, vec![Topic::new(&format!("{topic} {number}")).unwrap()])
     };
     let dataset = Dataset::new((0..14).map(example)).unwrap();
-    let trained = train(&dataset, &TrainingConfig::default(), &Silent).unwrap();
+    let trained = train(&dataset, &TrainingConfig::default(), None, &Silent).unwrap();
     artifact::decode(artifact::encode(&trained.classifier).into()).unwrap()
 }
 

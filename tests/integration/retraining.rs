@@ -57,7 +57,7 @@ async fn enough_new_documents_are_trained_on() {
     let seen: Vec<_> = made.iter().map(|job| (job.automatic, job.document_count, job.dataset_revision)).collect();
     // The first twenty weren't enough; what the job was told is what was asked for last.
     assert_eq!(seen, [(true, 80, 3), (false, 40, 1)]);
-    assert_eq!((made[0].state(), made[0].config.unwrap().seed, made[0].promoted), (State::Succeeded, 5, true));
+    assert_eq!((made[0].state(), made[0].config.as_ref().unwrap().seed, made[0].promoted), (State::Succeeded, 5, true));
 
     // A restart neither forgets what was trained on nor trains again.
     let server = server.restart().await;

@@ -85,12 +85,15 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
         selective_accuracy: Some(0.95),
         held_out_share: 0.0,
         character_ngrams: true,
+        without_words: false,
+        words_kept: 1000,
+        words_languages: vec!["en".to_owned(), "de".to_owned()],
     };
     let weighted = |(i, example)| pb::LabeledDocument { weight: if i % 3 == 0 { 2.5 } else { 0.0 }, ..example };
     let examples: Vec<pb::LabeledDocument> = examples(0..80).into_iter().enumerate().map(weighted).collect();
-    let request = pb::TrainRequest { config: Some(config), ..train_request("desk", examples.clone()) };
+    let request = pb::TrainRequest { config: Some(config.clone()), ..train_request("desk", examples.clone()) };
     let job = server.train(request).await;
-    assert_eq!(job.config, Some(config));
+    assert_eq!(job.config.as_ref(), Some(&config));
     let get = pb::GetModelVersionRequest { model_version: job.model_version };
     let version = server.models().await.get_model_version(get).await.unwrap().into_inner().model_version.unwrap();
     assert_eq!((version.config, version.c, version.term_count), (Some(config), 0.3, 40));
@@ -107,7 +110,7 @@ async fn a_version_has_the_bytes_that_the_command_line_makes_of_the_same_documen
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_topicd"))
         .args(arguments)
         .args(["--max-features", "40", "--seed", "7", "--label-kind", "single", "--selective-accuracy", "0.95"])
-        .arg("--character-ngrams")
+        .args(["--character-ngrams", "--words-kept", "1000", "--words-languages", "en,de"])
         .current_dir(directory.path())
         .output()
         .unwrap();

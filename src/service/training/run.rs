@@ -23,6 +23,7 @@ use crate::store::{JobState, NewArtifact, NewVersion, Store, VersionOrigin};
 use crate::targets::Targets;
 use crate::training::{Progress, TrainError, train_and_look_through};
 use crate::training_config::TrainingConfig;
+use crate::words;
 
 /// What a job trains on.
 pub(super) enum Documents {
@@ -255,10 +256,13 @@ fn prepare(
             "there are {n_topics} topics; the limit max_topics is {max_topics}"
         ))));
     }
-    let (trained, findings) = train_and_look_through(&dataset, config, job).map_err(|error| match error {
-        TrainError::Cancelled => End::Stopped,
-        error => End::Failed(unusable(error.to_string())),
-    })?;
+    let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::Internal, message });
+    let words = words::bundled().map_err(|error| failed(error.to_string()))?;
+    let (trained, findings) =
+        train_and_look_through(&dataset, config, Some(words), job).map_err(|error| match error {
+            TrainError::Cancelled => End::Stopped,
+            error => End::Failed(unusable(error.to_string())),
+        })?;
     report(findings.issues);
     let documents = dataset.documents();
     let self_test = SelfTest::record(&trained.classifier, &documents);
