@@ -28,7 +28,7 @@ const MIN_LANGUAGE_SHARE: f64 = 0.01;
 
 /// Of a document in a language whose words a model knows from a table, those that are known are at least this share of what is usual
 /// (docs/decisions.md, "A language is known by its words").
-const MIN_LANGUAGE_FIT: f64 = 0.6;
+const MIN_LANGUAGE_FIT: f64 = 0.65;
 /// With a smaller share of known tokens, it is asked in which language these are.
 const CERTAINLY_KNOWN_SHARE: f64 = 0.9;
 

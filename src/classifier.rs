@@ -278,8 +278,9 @@ impl Classifier {
             };
             n_known.iter_mut().enumerate().for_each(|(place, n)| *n += usize::from(bits >> place & 1));
         });
-        let fit = |(language, &n): (&KnownLanguage, &usize)| n as f64 / (stats.n_tokens as f64 * language.coverage);
-        languages.iter().zip(&n_known).map(fit).fold(0.0, f64::max)
+        // By the tokens alone: in languages of which the table has little, a few Latin letters would be much.
+        let best = languages.iter().zip(n_known).rev().max_by_key(|&(_, n_known)| n_known);
+        best.map_or(0.0, |(language, n_known)| n_known as f64 / (stats.n_tokens as f64 * language.coverage))
     }
 
     /// Explains raw scores of the document whose row was made last.
