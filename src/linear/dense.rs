@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use ndarray::Array2;
-
 use crate::processor::Processor;
 
 /// Components of a cache line.
@@ -23,8 +21,6 @@ pub(crate) struct DenseRows {
     squared_norms: Vec<f32>,
     /// What all rows are multiplied by besides.
     factor: f32,
-    /// Dimensions × topics: what weights are drawn to, instead of to 0, in units of rows without the factor.
-    prior: Option<Array2<f32>>,
 }
 
 impl DenseRows {
@@ -35,12 +31,7 @@ impl DenseRows {
             scale * scale * values[start..start + n_dimensions].iter().map(|value| value * value).sum::<f32>()
         };
         let squared_norms = places.iter().zip(&scales).map(squared_norm).collect();
-        Self { values, n_dimensions, places, scales, squared_norms, factor: 1.0, prior: None }
-    }
-
-    /// The same with weights that are drawn to these, instead of to 0.
-    pub(crate) fn with_prior(self, prior: Option<Array2<f32>>) -> Self {
-        Self { prior, ..self }
+        Self { values, n_dimensions, places, scales, squared_norms, factor: 1.0 }
     }
 
     pub(super) fn set_factor(&mut self, factor: f32) {
@@ -57,11 +48,6 @@ impl DenseRows {
 
     pub(super) fn n_documents(&self) -> usize {
         self.places.len()
-    }
-
-    /// Where the weight of a dimension and topic begins: what it is drawn to, for rows with the factor.
-    pub(super) fn prior(&self, dimension: usize, topic: usize) -> f32 {
-        self.prior.as_ref().map_or(0.0, |prior| prior[(dimension, topic)] / self.factor)
     }
 
     /// A document's row, and what it is multiplied by.

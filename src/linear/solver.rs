@@ -181,7 +181,7 @@ struct BlockSolver {
     /// The primal solution, by common feature; always Σ signed dual · value.
     weights: Vec<AlignedLanes>,
     bias: Lanes,
-    /// The same of the dense features, by dimension; the prior besides.
+    /// The same of the dense features, by dimension.
     dense_weights: Vec<AlignedLanes>,
     /// The dual variables, by document, each with the sign of its document.
     duals: Vec<AlignedLanes>,
@@ -232,13 +232,7 @@ impl BlockSolver {
 
     /// Makes the weights of dense features what the dual variables say.
     fn add_up_dense_weights(&mut self, dense: &DenseRows) {
-        let prior = |dimension: usize| {
-            let of_lane = |lane: usize| {
-                if lane < self.n_lanes { dense.prior(dimension, self.first_topic + lane) } else { 0.0 }
-            };
-            AlignedLanes(std::array::from_fn(of_lane))
-        };
-        let mut weights: Vec<AlignedLanes> = (0..dense.n_dimensions()).map(prior).collect();
+        let mut weights = vec![AlignedLanes([0.0; LANES]); dense.n_dimensions()];
         for (document, duals) in self.duals.iter().enumerate() {
             if duals.0 != [0.0; LANES] {
                 add_scaled_dense(&mut weights, dense.row(document), duals.0);

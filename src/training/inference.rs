@@ -73,12 +73,11 @@ impl<'a> Inference<'a> {
     }
 
     /// The meanings of documents as a solver takes them; `norms`: of their rows, in the same order.
-    pub(super) fn dense_rows(&self, documents: &[u32], norms: &[f32], prior: Option<&Array2<f32>>) -> DenseRows {
+    pub(super) fn dense_rows(&self, documents: &[u32], norms: &[f32]) -> DenseRows {
         let scale = |&norm: &f32| if norm > 0.0 { self.unseen_weight / norm } else { 0.0 };
         let scales = norms.iter().map(scale).collect();
         let n_dimensions = self.meanings.table().n_dimensions();
         DenseRows::new(self.meanings.sums().clone(), n_dimensions, documents.to_vec(), scales)
-            .with_prior(prior.cloned())
     }
 
     /// The folded weights of terms in 8 bits.
@@ -224,4 +223,77 @@ fn known_languages(table: &WordTable, languages: &[U16]) -> Vec<KnownLanguage> {
         coverage: language.coverage.unwrap_or(1.0),
     };
     table.card().languages.iter().enumerate().map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use linfa::ParamGuard;
+
+    use super::super::learning::{Learning, Words};
+    use super::*;
+    use crate::cancellation::never;
+    use crate::dataset::Dataset;
+    use crate::document::{Document, LabeledDocument, Topic};
+    use crate::features::TermCounts;
+    use crate::linear::LinearSvmParams;
+    use crate::training_config::TrainingConfig;
+    use crate::words;
+
+    const TEXTS: [(&str, &str); 6] = [
+        ("sport", "the striker scored a goal in the final match"),
+        ("sport", "the goalkeeper of the team saved a penalty"),
+        ("sport", "champion wins tennis tournament and scored"),
+        ("economy", "the bank raised interest rates and the market fell"),
+        ("economy", "company profits and shares fell on the market"),
+        ("economy", "investors sell bonds as prices rise"),
+    ];
+
+    /// A score by folded 8-bit weights is that of the model with vectors, within what 8 bits a term lose.
+    #[test]
+    fn folded_weights_say_what_the_model_with_vectors_says() {
+        let examples = TEXTS.map(|(topic, text)| {
+            LabeledDocument::new(Document::new("", text).unwrap(), vec![Topic::new(topic).unwrap()])
+        });
+        let dataset = Dataset::new(examples).unwrap();
+        let counts = &TermCounts::of(&dataset.documents(), false);
+        let (postings, config) = (&counts.postings(), &TrainingConfig::default());
+        let words = Words { table: words::bundled().unwrap(), languages: &[], meanings: OnceLock::new() };
+        let learning = Learning { dataset: &dataset, counts, postings, words: Some(words), config };
+        // Two documents are not learned from: words that only they have are inferred.
+        let (training, all): (Vec<u32>, Vec<u32>) = (vec![0, 1, 3, 4], (0..6).collect());
+        let learned = learning.weigh_terms(&training);
+        let inference = learning.inference(&training, &learned).unwrap();
+        let params = LinearSvmParams::default().check().unwrap();
+        let mut solver = learning.solver(&training, &learned, Some((&inference, 0.75)), &params).unwrap();
+        solver.solve(0.5, &params, &never);
+
+        let is_learned = |feature: u32| learned[feature as usize] > 0.0;
+        let terms: Vec<FoldedTerm> =
+            (0..counts.n_features() as u32).map(|feature| inference.term(feature, is_learned(feature))).collect();
+        let folded = inference.fold(&solver, &terms);
+        let (rows, norms) = (counts.rows(&all, inference.weights()), counts.norms(&all, inference.weights()));
+        let (vectors, biases) = (solver.dense_weights(), solver.biases());
+        let (mut scores, mut weights, mut n_inferred) = (Vec::new(), vec![0.0; 2], 0);
+        for document in 0..6 {
+            folded.score(rows.row(document), &mut scores);
+            let mut expected: Vec<f64> = biases.iter().map(|&bias| f64::from(bias)).collect();
+            for (feature, value) in rows.row(document).iter() {
+                n_inferred += usize::from(!is_learned(feature as u32));
+                solver.write_weights(feature, &mut weights);
+                expected.iter_mut().zip(&weights).for_each(|(sum, w)| *sum += f64::from(value * w));
+            }
+            let n = vectors.nrows();
+            let meaning = &inference.meanings.sums()[document * n..(document + 1) * n];
+            let scale = inference.unseen_weight / norms[document];
+            for (component, weights) in meaning.iter().zip(vectors.rows()) {
+                expected.iter_mut().zip(weights).for_each(|(sum, w)| *sum += f64::from(scale * component * w));
+            }
+            for (score, expected) in scores.iter().zip(expected) {
+                assert!((score - expected).abs() < 0.01, "{score} instead of {expected}");
+            }
+        }
+        assert!(n_inferred > 5);
+    }
 }

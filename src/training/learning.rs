@@ -3,8 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
-use ndarray::Array2;
-
 use super::error::TrainError;
 use super::inference::Inference;
 use crate::dataset::Dataset;
@@ -23,8 +21,6 @@ pub(super) struct Learning<'a> {
     pub(super) postings: &'a Postings,
     /// The words that may count, if any.
     pub(super) words: Option<Words<'a>>,
-    /// Dimensions × topics: what topics' descriptions mean, which the weights of meanings are drawn to.
-    pub(super) prior: Option<&'a Array2<f32>>,
     pub(super) config: &'a TrainingConfig,
 }
 
@@ -83,6 +79,6 @@ impl<'a> Learning<'a> {
         let solver = OneVsRestSolver::new(&rows, &targets, Some(&document_weights), params)?;
         let Some((inference, factor)) = with_meanings else { return Ok(solver) };
         let norms = self.counts.norms(documents, weights);
-        Ok(solver.with_dense(inference.dense_rows(documents, &norms, self.prior), factor)?)
+        Ok(solver.with_dense(inference.dense_rows(documents, &norms), factor)?)
     }
 }

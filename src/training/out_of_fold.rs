@@ -264,7 +264,7 @@ mod tests {
     /// By documents alone.
     fn cross_validated(dataset: &Dataset, counts: &TermCounts, config: &TrainingConfig) -> OutOfFold {
         let postings = &counts.postings();
-        let learning = Learning { dataset, counts, postings, words: None, prior: None, config };
+        let learning = Learning { dataset, counts, postings, words: None, config };
         cross_validate(&learning, &Silent).unwrap()
     }
 

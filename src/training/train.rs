@@ -70,7 +70,7 @@ pub fn train(
     let languages = languages_of(&dataset.documents());
     let (counts, postings) = (&counts, &postings);
     let words_of = |table| Words { table, languages: &languages, meanings: OnceLock::new() };
-    let learning = Learning { dataset, counts, postings, words: words.map(words_of), prior: None, config };
+    let learning = Learning { dataset, counts, postings, words: words.map(words_of), config };
     let out_of_fold = cross_validate(&learning, progress)?;
     progress.report(Stage::Calibration, 0.0);
     // Neither needs the other, and fitting a few blocks of topics alone leaves threads idle.
