@@ -124,6 +124,29 @@ fn what_is_written_is_read_again_to_the_bit() {
     assert!(forged(&[]) == *FILE, "the format is as the documentation has it");
 }
 
+/// Files of each format that there was, and what they answered when they were made. No change may touch these: who has a model keeps it.
+#[test]
+fn models_of_every_format_answer_as_they_did() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let expected: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(golden.join("answers.json")).unwrap()).unwrap();
+    for (name, version) in [("without_reference.topicd", 2), ("format_3.topicd", 3)] {
+        let model = artifact::load(&golden.join(name)).unwrap();
+        assert_eq!(model.bytes[8..12], u32::to_le_bytes(version));
+        let mut scratch = ClassifyScratch::default();
+        let documents = expected["documents"].as_array().unwrap();
+        for (given, probabilities) in documents.iter().zip(expected["answers"][name].as_array().unwrap()) {
+            let document =
+                Document::new(given["title"].as_str().unwrap_or(""), given["text"].as_str().unwrap()).unwrap();
+            for score in answer(&model.classifier, &document, &mut scratch).topics {
+                let topic = model.classifier.topics()[score.topic].as_str();
+                let expected = probabilities[topic].as_f64().unwrap();
+                assert!((score.probability - expected).abs() < 1e-6, "{name}, {given}, {topic}: {}", score.probability);
+            }
+        }
+    }
+}
+
 #[test]
 fn files_are_saved_whole_and_loaded() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,7 +197,8 @@ fn every_changed_byte_of_header_and_table_is_found() {
                 _ => matches!(found, ArtifactError::Checksum),
             };
             assert!(as_expected, "byte {place}: {found}");
-            if !CHECKSUM.contains(&place) {
+            let is_of_version_2 = (place, bits) == (8, 0x01);
+            if !CHECKSUM.contains(&place) && !is_of_version_2 {
                 error(&resealed(file));
             }
         }
