@@ -288,33 +288,34 @@ fn about_says_whose_texts_the_model_was_trained_on() {
     }
 }
 
-/// From five lines a topic, words of a table are known; whose table it is goes with the model.
+/// Whose table of words a model has words of goes with the model.
 #[test]
 fn about_tells_of_a_model_that_knows_words_whose_they_are() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let about = |model: &str| String::from_utf8(topicd(&golden, &["about", model]).stdout).unwrap();
+    let with_words = about("format_3.topicd");
+    for said in [
+        "format_3.topicd: ",
+        "Table of words: fourteen 1",
+        "CC BY-SA 4.0",
+        "wordfreq",
+        "2971 words that no training document had",
+    ] {
+        assert!(with_words.contains(said), "{with_words}");
+    }
+    assert!(about("without_reference.topicd").contains("none of a table"));
+
     let directory = tempfile::tempdir().unwrap();
-    let lines = [
-        ("sport", "striker scored|goalkeeper saved|champion won|coach resigned|cyclist finished|tennis final"),
-        ("economy", "bank raised rates|shares fell|company profits|inflation slows|investors sell|tariffs and exports"),
-        ("weather", "hurricane hits|rain floods|snow closes roads|drought|storm warning|heat wave"),
-    ];
-    let row = |topic: &str, text: &str| serde_json::json!({"text": text, "topics": [topic]}).to_string() + "\n";
-    let rows = lines.iter().flat_map(|(topic, texts)| texts.split('|').map(move |text| row(topic, text)));
-    std::fs::write(directory.path().join("rows.jsonl"), rows.collect::<String>()).unwrap();
+    let rows = ["{\"text\": \"a b\", \"topics\": [\"x\"]}", "{\"text\": \"c d\", \"topics\": [\"y\"]}"].join("\n");
+    std::fs::write(directory.path().join("rows.jsonl"), rows).unwrap();
     let train = |options: &[&str]| {
         let arguments = [&["train", "--data", "rows.jsonl", "--out", "m.topicd"], options].concat();
-        let output = topicd(directory.path(), &arguments);
-        assert!(output.status.success(), "{}", stderr(&output));
-        String::from_utf8(topicd(directory.path(), &["about", "m.topicd"]).stdout).unwrap()
+        stderr(&topicd(directory.path(), &arguments))
     };
-    let about = train(&["--words-kept", "5000"]);
-    for said in
-        ["m.topicd: ", "Table of words: fourteen 1", "CC BY-SA 4.0", "wordfreq", "words that no training document had"]
-    {
-        assert!(about.contains(said), "{about}");
-    }
-    assert!(train(&["--words", "none"]).contains("none of a table"));
-    let refused = topicd(directory.path(), &["train", "--data", "rows.jsonl", "--out", "x", "--words-languages", "xx"]);
-    assert!(stderr(&refused).contains("\"xx\", which the table of words doesn't have"), "{}", stderr(&refused));
+    let refusal = train(&["--words-languages", "en,xx"]);
+    assert!(refusal.contains("\"xx\", which the table of words doesn't have; it has en, de"), "{refusal}");
+    assert!(train(&["--words", "rows.jsonl"]).contains("not a topicd table of words"));
+    assert!(train(&["--words", "none", "--words-languages", "en"]).contains("needs a table of words"));
 }
 
 /// Runs `topicd serve` with arguments and environment, to its end.
