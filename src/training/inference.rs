@@ -276,7 +276,7 @@ mod tests {
         let (rows, norms) = (counts.rows(&all, inference.weights()), counts.norms(&all, inference.weights()));
         let (vectors, biases) = (solver.dense_weights(), solver.biases());
         let (mut scores, mut weights, mut n_inferred) = (Vec::new(), vec![0.0; 2], 0);
-        for document in 0..6 {
+        for (document, &norm) in norms.iter().enumerate() {
             folded.score(rows.row(document), &mut scores);
             let mut expected: Vec<f64> = biases.iter().map(|&bias| f64::from(bias)).collect();
             for (feature, value) in rows.row(document).iter() {
@@ -286,7 +286,7 @@ mod tests {
             }
             let n = vectors.nrows();
             let meaning = &inference.meanings.sums()[document * n..(document + 1) * n];
-            let scale = inference.unseen_weight / norms[document];
+            let scale = inference.unseen_weight / norm;
             for (component, weights) in meaning.iter().zip(vectors.rows()) {
                 expected.iter_mut().zip(weights).for_each(|(sum, w)| *sum += f64::from(scale * component * w));
             }
