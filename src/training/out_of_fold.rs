@@ -65,7 +65,8 @@ pub(super) struct OutOfFold {
 /// Scores every document out of fold, with the C of the settings or the best one found, and with what words mean if that is better.
 pub(super) fn cross_validate(learning: &Learning<'_>, progress: &dyn Progress) -> Result<OutOfFold, TrainError> {
     let Learning { dataset, config, .. } = learning;
-    let n_folds = if dataset.targets().n_documents() <= FEW_DOCUMENTS { N_FOLDS_OF_FEW } else { N_FOLDS };
+    let is_of_few = dataset.targets().n_documents() <= FEW_DOCUMENTS;
+    let n_folds = if is_of_few { N_FOLDS_OF_FEW } else { N_FOLDS };
     let folds = cross_validation_folds(dataset, n_folds, config.seed);
     let params = LinearSvmParams::default().balance(config.balance).seed(config.seed).check()?;
     let begin = |fold: usize, meaning_factor: f32| {
@@ -88,7 +89,7 @@ pub(super) fn cross_validate(learning: &Learning<'_>, progress: &dyn Progress) -
     let has_choice = candidates.len() > 1 || learning.words.is_some();
     let is_one_enough = folds.len().div_ceil(n_folds) >= MIN_HELD_OUT_TO_SEARCH && has_choice;
     let n_searched = if is_one_enough { 1 } else { n_folds };
-    let search = Search { label_kind: dataset.label_kind(), params: &params, progress };
+    let search = Search { label_kind: dataset.label_kind(), is_of_few, params: &params, progress };
     let mut parts = begin_all(0..n_searched, 0.0)?;
     let mut found = search.best_c(&mut parts, &candidates)?;
     // Nothing can be gained where all is right.
@@ -127,6 +128,8 @@ struct Found {
 /// How settings are looked for.
 struct Search<'a> {
     label_kind: LabelKind,
+    /// Whether there are at most [`FEW_DOCUMENTS`].
+    is_of_few: bool,
     params: &'a LinearSvmValidParams,
     progress: &'a dyn Progress,
 }
@@ -149,8 +152,8 @@ impl Search<'_> {
         best.ok_or(TrainError::Cancelled)
     }
 
-    /// What meanings are to count, if that is better than what was found without them; with the same C, and, where all
-    /// parts are searched, another one if that is better still.
+    /// What meanings are to count, if that is better than what was found without them; with the same C, and, of few
+    /// documents, another one if that is better still.
     fn best_meaning_factor(
         &self,
         parts: &mut [Part<'_>],
@@ -158,8 +161,7 @@ impl Search<'_> {
         candidates: &[f32],
     ) -> Result<Option<Found>, TrainError> {
         let mut best: Option<Found> = None;
-        let is_of_few = parts.len() > 1;
-        let factors = if is_of_few { &MEANING_FACTORS[..] } else { &MEANING_FACTORS_OF_MANY };
+        let factors = if self.is_of_few { &MEANING_FACTORS[..] } else { &MEANING_FACTORS_OF_MANY };
         for (step, &factor) in factors.iter().enumerate() {
             self.progress.report(Stage::CrossValidation, 0.5 + 0.5 * step as f64 / factors.len() as f64);
             parts.iter_mut().for_each(|part| part.set_meaning_factor(factor));
@@ -169,12 +171,12 @@ impl Search<'_> {
             if gain > 0.0 {
                 best = Some(found);
             }
-            if gain < 0.0 || (!is_of_few && over_none < MIN_GAIN_TO_GO_ON) {
+            if gain < 0.0 || (!self.is_of_few && over_none < MIN_GAIN_TO_GO_ON) {
                 break;
             }
         }
         let Some(mut best) = best else { return Ok(None) };
-        if is_of_few {
+        if self.is_of_few {
             parts.iter_mut().for_each(|part| part.set_meaning_factor(best.meaning_factor));
             // What the caller gave stays.
             let smaller = if candidates.len() > 1 { &[SMALLER_C][..] } else { &[] };
@@ -193,8 +195,8 @@ impl Search<'_> {
     fn measure(&self, parts: &mut [Part<'_>], c: f32, meaning_factor: f32) -> Result<Found, TrainError> {
         let scores = self.solve_and_score(parts, c)?;
         let quality = quality(scores.iter().zip(parts.iter().map(|part| &part.held_out_targets)), self.label_kind);
-        let is_of_few = parts.len() > 1 && self.label_kind == LabelKind::SingleLabel;
-        let loss = if is_of_few { log_loss(scores.iter().zip(parts.iter())) } else { 0.0 };
+        let has_loss = self.is_of_few && self.label_kind == LabelKind::SingleLabel;
+        let loss = if has_loss { log_loss(scores.iter().zip(parts.iter())) } else { 0.0 };
         let preference = quality - LOSS_SHARE * loss;
         Ok(Found { c, meaning_factor, quality, preference, scores })
     }
