@@ -67,14 +67,9 @@ impl Table {
             return Ok(());
         }
         let Some(table) = self.get()? else { return Err("--words-languages needs a table of words".into()) };
-        let known: Vec<&str> = table.card().languages.iter().map(|language| &*language.code).collect();
-        match codes.iter().find(|code| !known.contains(&code.as_str())) {
+        match table.unknown_language(codes) {
             None => Ok(()),
-            Some(unknown) => Err(format!(
-                "--words-languages has {unknown:?}, which the table of words doesn't have; it has {}",
-                known.join(", ")
-            )
-            .into()),
+            Some(unknown) => Err(format!("--words-languages {unknown}").into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Cross-validation: the scores of each document by models that never saw it, and the C that makes them best.
+//! Cross-validation: the scores of each document by models that never saw it, the C that makes them best, and how much what words mean should count.
 //!
 //! Vocabulary, weights and model are refitted in every fold, from that fold's training documents alone, and the scores
 //! come from 8-bit weights, as served. So nothing of a document is in its own score.

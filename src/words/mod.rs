@@ -18,13 +18,6 @@ pub use table::{Card, Language, WordTable, WordTableError};
 
 static BUNDLED: &[u8] = include_bytes!("../../models/words/fourteen.words");
 
-/// What is wrong with the codes of languages: that the bundled table lacks one of them.
-pub fn unknown_language(codes: &[String]) -> Option<String> {
-    let known: Vec<&str> = bundled().ok()?.card().languages.iter().map(|language| &*language.code).collect();
-    let unknown = codes.iter().find(|code| !known.contains(&code.as_str()))?;
-    Some(format!("has {unknown:?}, which the table of words doesn't have; it has {}", known.join(", ")))
-}
-
 /// The table that is part of the program. It is looked through when it is asked for first.
 ///
 /// # Errors

@@ -144,7 +144,7 @@ impl WordTable {
         let mut rest = Columns { file: &file, end: size_of::<Header>() };
         let card = rest.take(header.n_card_bytes.get() as usize, false)?;
         let card: Card = serde_json::from_slice(&card).map_err(|_| malformed("its card doesn't parse"))?;
-        if card.languages.len() > U16::ZERO.get().leading_zeros() as usize {
+        if card.languages.len() > u16::BITS as usize {
             return Err(malformed("it has more than 16 languages"));
         }
         let lengths = rest.take(n_words, true)?;
@@ -209,6 +209,13 @@ impl WordTable {
     /// What it says about itself.
     pub fn card(&self) -> &Card {
         &self.card
+    }
+
+    /// What is wrong with codes of languages: that it lacks one.
+    pub fn unknown_language(&self, codes: &[String]) -> Option<String> {
+        let known: Vec<&str> = self.card.languages.iter().map(|language| &*language.code).collect();
+        let unknown = codes.iter().find(|code| !known.contains(&code.as_str()))?;
+        Some(format!("has {unknown:?}, which the table of words doesn't have; it has {}", known.join(", ")))
     }
 
     /// XXH3-64 of the file, as its header has it: what tables are told apart by.

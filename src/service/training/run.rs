@@ -257,12 +257,11 @@ fn prepare(
         ))));
     }
     let failed = |message: String| End::Failed(JobFailure { reason: FailureReason::Internal, message });
-    let words = words::bundled().map_err(|error| failed(error.to_string()))?;
-    let (trained, findings) =
-        train_and_look_through(&dataset, config, Some(words), job).map_err(|error| match error {
-            TrainError::Cancelled => End::Stopped,
-            error => End::Failed(unusable(error.to_string())),
-        })?;
+    let words = if config.words { Some(words::bundled().map_err(|error| failed(error.to_string()))?) } else { None };
+    let (trained, findings) = train_and_look_through(&dataset, config, words, job).map_err(|error| match error {
+        TrainError::Cancelled => End::Stopped,
+        error => End::Failed(unusable(error.to_string())),
+    })?;
     report(findings.issues);
     let documents = dataset.documents();
     let self_test = SelfTest::record(&trained.classifier, &documents);
